@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -271,7 +272,7 @@ impl Cost {
     }
 
     /// The events that are weighed and folded, and the name of their file; and what the flags assume.
-    fn sample(&self, events: Option<&Path>, assumed: &mut Assumptions) -> Result<(Sample, String)> {
+    fn sample(&self, events: Option<&Path>, assumed: &mut Assumptions) -> Result<(Arc<Sample>, String)> {
         let configured = self.config.as_deref().map(configured).transpose()?;
         let loaded = Workload::load("flights", events)?;
         let sample = Sample::of(&loaded.events, &loaded.source, configured.as_ref())?;

@@ -3,6 +3,8 @@
 //! Designs are priced with the CPU time and the throughput of the run. A month's events arrive at another rate than
 //! those of a run, so they fold and batch differently. `isotherm cost --from` prices the run's own meters.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
@@ -33,7 +35,7 @@ const HALVINGS: u32 = 10;
 struct Pricing<'a> {
     book: Book,
     assumed: Assumptions,
-    sample: Sample,
+    sample: Arc<Sample>,
     result: &'a Comparison,
     designs: Vec<Design>,
 }

@@ -1,8 +1,8 @@
 //! Measures the size of events and of the pages that folding writes. Core admits, folds and packs them as it does in
 //! production.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use isotherm_core::{
@@ -10,6 +10,7 @@ use isotherm_core::{
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
 use crate::contract::Contract;
 
@@ -29,14 +30,17 @@ type Pages = BTreeMap<String, Vec<u8>>;
 /// The pages after so many events are kept, so that no two measurements fold the same ones to get there.
 const STRIDE: usize = 250;
 
+/// The samples of this process, by the digest of their events. `decide` prices the same events in several ways.
+static SAMPLES: Mutex<BTreeMap<[u8; 32], Arc<Sample>>> = Mutex::new(BTreeMap::new());
+
 /// Events as core keeps them.
 pub(crate) struct Sample {
     contract: Contract,
     events: Vec<NewEvent>,
     /// Folds that were measured, by the events of an hour and of a batch, and by what a unit of each is.
-    folds: RefCell<BTreeMap<[u64; 4], Folded>>,
+    folds: Mutex<BTreeMap<[u64; 4], Folded>>,
     /// The pages after each [`STRIDE`] events.
-    starts: RefCell<Vec<Pages>>,
+    starts: Mutex<Vec<Pages>>,
     /// Length of each sent event, in bytes.
     sent: Vec<usize>,
     /// Mean length of a sent event, in bytes.
@@ -75,7 +79,21 @@ impl Sample {
     ///
     /// # Errors
     /// Fails if a line is not a valid event.
-    pub(crate) fn of(events: &[u8], source: &str, configured: Option<&Service>) -> Result<Self> {
+    pub(crate) fn of(events: &[u8], source: &str, configured: Option<&Service>) -> Result<Arc<Self>> {
+        if configured.is_some() {
+            return Ok(Arc::new(Self::read(events, source, configured)?));
+        }
+        let mut samples = locked(&SAMPLES);
+        let digest = Sha256::digest(events).into();
+        if let Some(sample) = samples.get(&digest) {
+            return Ok(Arc::clone(sample));
+        }
+        let sample = Arc::new(Self::read(events, source, None)?);
+        samples.insert(digest, Arc::clone(&sample));
+        Ok(sample)
+    }
+
+    fn read(events: &[u8], source: &str, configured: Option<&Service>) -> Result<Self> {
         let (contract, as_sent) = (Contract::at(RECEIVED_AT)?, Contract::at_any_time()?);
         let lines = events.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
         let (mut events, mut sent, mut packed, mut packer) = (Vec::new(), Vec::new(), 0, Packer::default());
@@ -100,7 +118,7 @@ impl Sample {
             [sent.iter().sum(), kept, packed].map(|bytes| bytes as f64 / count);
         let seconds: u64 = events.iter().map(|event| event.expires_at.0 - RECEIVED_AT.0 / 1000).sum();
         let kept_days = seconds as f64 / count / (24.0 * 3600.0);
-        let (folds, starts) = (RefCell::default(), RefCell::default());
+        let (folds, starts) = (Mutex::default(), Mutex::default());
         Ok(Self { contract, folds, starts, sent, body_bytes, record_bytes, packed_bytes, kept_days, events })
     }
 
@@ -121,7 +139,7 @@ impl Sample {
         // Two rates that differ in their units differ in how many units a megabyte has.
         let [read, write] = units.map(|units| units(1e6).to_bits());
         let of = [hour.len() as u64, batch as u64, read, write];
-        if let Some(folded) = self.folds.borrow().get(&of) {
+        if let Some(folded) = locked(&self.folds).get(&of) {
             return Ok(*folded);
         }
         let mut sum = Folded::default();
@@ -142,14 +160,14 @@ impl Sample {
         let closed = Blocks::new(&StoredBlocks::default()).close(&OpenBlocks::of(1, &hour[..batch]), batch);
         sum.blocks = closed.rows.len() as f64;
         sum.block_bytes = closed.rows.iter().map(|row| row.bytes.len() as f64).sum::<f64>() / batch as f64;
-        self.folds.borrow_mut().insert(of, sum);
+        locked(&self.folds).insert(of, sum);
         Ok(sum)
     }
 
     /// The pages of the first `count` events.
     fn pages_of(&self, count: usize) -> Result<Pages> {
         let uncounted: [&dyn Fn(f64) -> f64; 2] = [&|_| 0.0, &|_| 0.0];
-        let mut starts = self.starts.borrow_mut();
+        let mut starts = locked(&self.starts);
         while starts.len() <= count / STRIDE {
             let mut pages = starts.last().cloned().unwrap_or_default();
             if let Some(last) = starts.len().checked_sub(1) {
@@ -158,6 +176,7 @@ impl Sample {
             starts.push(pages);
         }
         let mut pages = starts[count / STRIDE].clone();
+        drop(starts);
         let rest = &self.events[count / STRIDE * STRIDE..count];
         if !rest.is_empty() {
             self.fold(&mut pages, rest, uncounted)?;
@@ -188,6 +207,11 @@ impl Sample {
     }
 }
 
+/// What is behind the lock. A thread that panicked with it has left nothing half done.
+fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// An event as core keeps it, as if it had happened when it was received.
 fn as_received(contract: &Contract, line: &[u8], at: usize) -> Result<NewEvent> {
     let mut event: BTreeMap<String, &RawValue> = serde_json::from_slice(line).context("is no object")?;
@@ -210,7 +234,7 @@ fn expiry(event: &NewEvent, service: &Service) -> Result<Seconds> {
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) fn flights() -> Sample {
+    pub(crate) fn flights() -> Arc<Sample> {
         let loaded = crate::workload::Workload::load("flights", None).unwrap();
         Sample::of(&loaded.events, "flights", None).unwrap()
     }
