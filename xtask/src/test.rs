@@ -134,9 +134,12 @@ fn unit(run: &Run, tally: &mut Tally) -> Result<()> {
     let arguments =
         if is_quick { &["--skip", "wasm::", "--skip", "every_platform::"][..] } else { &["--skip", "wasm::"] };
     let programs = run.test_programs()?;
-    let units = programs.iter().filter(|program| !PLATFORMS.iter().any(|platform| program.tests_platform(platform)));
+    let is_unit = |program: &&TestProgram| !PLATFORMS.iter().any(|platform| program.tests_platform(platform));
+    // Libraries' own tests compute, and so come first: the others mostly wait.
+    let mut units: Vec<_> = programs.iter().filter(is_unit).collect();
+    units.sort_by_key(|program| !program.is_of_library());
     // The hosts' own tests start artifacts, and fail if there are none.
-    let mut runs: Vec<TestRun> = units.map(|program| with_artifacts(program.run(arguments))).collect();
+    let mut runs: Vec<TestRun> = units.into_iter().map(|program| with_artifacts(program.run(arguments))).collect();
     if !is_quick {
         // It builds for minutes, so it begins first, beside programs that mostly wait.
         runs.insert(0, TestRun::of_cargo(build::tests_apart()));

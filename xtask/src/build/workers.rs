@@ -85,7 +85,7 @@ fn make(set: Set, bindgen: &Path, module: &Path, made: &Path) -> Result<()> {
 
     let mut optimize = program(wasm_opt());
     // Nothing lies in the lowest KiB: it is the end of the stack, which grows down to it.
-    optimize.args(["-Oz", "--converge", "--low-memory-unused"]);
+    optimize.args(["-Oz", "--low-memory-unused"]);
     optimize.arg(made.join("index_bg.wasm")).arg("-o").arg(made.join("bundle/index_bg.wasm"));
     optimize.args(WASM_FEATURES.map(|feature| format!("--enable-{feature}")));
     run_logged(&log("wasm-opt"), &mut optimize)?;

@@ -59,6 +59,11 @@ impl TestProgram {
         self.folder == paths::root().join(CONFORMANCE) && self.source == Path::new(&format!("tests/{platform}.rs"))
     }
 
+    /// True for the tests within a library.
+    pub(super) fn is_of_library(&self) -> bool {
+        self.source == Path::new("src/lib.rs")
+    }
+
     /// A run with these arguments of libtest.
     pub(super) fn run(&self, arguments: &[&str]) -> TestRun {
         let mut command = program(&self.path);
