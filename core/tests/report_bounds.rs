@@ -97,7 +97,7 @@ fn what_is_read_held_and_answered_is_bounded() {
     let (status, _) = measured("/reports/summary", &format!("{YEAR}&metrics=users,count"));
     assert_eq!(status, 200);
 
-    // A million short names: the pages have 14 MB, and what a report remembers of each name would be several times that.
+    // A million short names: the pages have 14 MB, and a report that kept each name would take several times that.
     let mut named = BTreeMap::new();
     for hour in 0..80 {
         let time = format!("2024-03-{:02}T{:02}:00:00.000Z", 1 + hour / 24, hour % 24);

@@ -140,6 +140,22 @@ async fn folding_compacts_a_day_and_expired_events_go() {
     host.stop().await.expect("it stops");
 }
 
+/// Sends one request with a key.
+async fn send_with(
+    host: &Host,
+    key: &str,
+    stamp: Option<&str>,
+    method: &str,
+    path: &str,
+    body: String,
+) -> (u16, String) {
+    let key = format!("Bearer {key}");
+    let mut headers = vec![("authorization", key.as_str()), ("content-type", "application/json")];
+    headers.extend(stamp.map(|stamp| ("x-isotherm-test-stamp", stamp)));
+    let answer = common::send(&host.url(), method, path, &headers, body).await;
+    (answer.status, answer.text().to_owned())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cron_folds_what_no_request_has_folded_compacts_and_expires() {
     let data = tempfile::tempdir().expect("a folder");
@@ -150,11 +166,7 @@ async fn a_cron_folds_what_no_request_has_folded_compacts_and_expires() {
         assert_eq!(send(&host, method, "/schedule", "").await.0, 401, "{method}");
     }
     let as_one = async |key: &str, stamp: Option<&str>, method: &str, path: &str, body: String| {
-        let key = format!("Bearer {key}");
-        let mut headers = vec![("authorization", key.as_str()), ("content-type", "application/json")];
-        headers.extend(stamp.map(|stamp| ("x-isotherm-test-stamp", stamp)));
-        let answer = common::send(&host.url(), method, path, &headers, body).await;
-        (answer.status, answer.text().to_owned())
+        send_with(&host, key, stamp, method, path, body).await
     };
     let cron = async || as_one(OPERATES, None, "POST", "/schedule", String::new()).await;
     // A database without tables must not make it fail.
@@ -178,6 +190,62 @@ async fn a_cron_folds_what_no_request_has_folded_compacts_and_expires() {
         let (status, body) = as_one(DOES_BOTH, None, "GET", summary, String::new()).await;
         assert_eq!(status, 200, "{body}");
         assert!(body.contains(r#""count":40,"sum:n":780"#), "{body}");
+    }
+    host.stop().await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_without_keys_is_folded_compacted_and_expired() {
+    let data = tempfile::tempdir().expect("a folder");
+    let with =
+        |tenant: &str| Options { config: KEYED.replacen("default", tenant, 1), ..options("test", Some(data.path())) };
+    let host = Host::start(Platform::Spin, &with("gone")).await.expect("the host starts");
+    let event =
+        |n: u64| json!({"userId": "u", "eventType": "t", "timestamp": "2013-01-01T12:00:00Z", "properties": {"n": n}});
+    let batch = json!({"events": (0..20).map(event).collect::<Vec<_>>()}).to_string();
+    assert_eq!(send_with(&host, DOES_BOTH, Some(LONG_AGO), "POST", "/events/batch", batch).await.0, 200);
+    host.stop().await.expect("it stops");
+    let host = Host::start(Platform::Spin, &with("default")).await.expect("the host starts");
+    let of_tenant = |query: &str| number_of(data.path(), &format!("{query} tenant = 'gone'"));
+    assert_eq!(of_tenant("SELECT count(*) FROM events WHERE"), 20);
+    for _twice in 0..2 {
+        assert_eq!(send_with(&host, OPERATES, None, "POST", "/schedule", String::new()).await.0, 200);
+    }
+    let days = "SELECT count(*) FROM rollups WHERE key LIKE '%' || char(31) || 'c%' || char(31) || '%' AND";
+    assert_eq!((of_tenant("SELECT count(*) FROM events WHERE"), of_tenant(days)), (0, 1));
+    host.stop().await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_page_is_set_apart_and_the_rest_goes_on() {
+    let data = tempfile::tempdir().expect("a folder");
+    let options = Options { config: KEYED.to_owned(), ..options("release", Some(data.path())) };
+    let host = Host::start(Platform::Spin, &options).await.expect("the host starts");
+    let count = async |airport: &str| {
+        let event = json!({"userId": "u", "eventType": "t", "timestamp": "2013-01-01T12:00:00Z",
+            "properties": {"to": airport, "via": "x"}});
+        assert_eq!(send_with(&host, DOES_BOTH, None, "POST", "/events", event.to_string()).await.0, 202);
+        assert_eq!(send_with(&host, OPERATES, None, "POST", "/schedule", String::new()).await.0, 200);
+    };
+    count("ATL").await;
+    let database = rusqlite::Connection::open(data.path().join("sqlite_db.db")).expect("a database");
+    // The page of the hour, and that of the compacted day.
+    let damage = "UPDATE rollups SET page = x'00' WHERE key LIKE 'to' || char(31) || '%'";
+    assert_eq!(database.execute(damage, []).expect("it is damaged"), 2);
+    count("JFK").await;
+    assert_eq!(number_of(data.path(), "SELECT page FROM rollups WHERE key = ''"), 2);
+    let report = async |report: &str| {
+        let path = format!("/reports/{report}from=2013-01-01T00:00:00Z&to=2013-02-01T00:00:00Z");
+        let (status, body) = send_with(&host, DOES_BOTH, None, "GET", &path, String::new()).await;
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str::<Value>(&body).expect("JSON")
+    };
+    let damaged = report("top?dimension=to&").await;
+    let rows = json!([{"value": "JFK", "count": 1}]);
+    assert_eq!((&damaged["rows"], &damaged["incomplete"]), (&rows, &json!(true)), "{damaged}");
+    for whole in ["top?dimension=via&", "summary?"] {
+        let whole = report(whole).await;
+        assert_eq!((&whole["rows"][0]["count"], &whole["incomplete"]), (&json!(2), &Value::Null), "{whole}");
     }
     host.stop().await.expect("it stops");
 }

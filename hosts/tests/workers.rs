@@ -9,6 +9,8 @@ mod common;
 mod configuration;
 #[path = "workers/cron.rs"]
 mod cron;
+#[path = "workers/damage.rs"]
+mod damage;
 #[path = "workers/events.rs"]
 mod events;
 #[path = "workers/meters.rs"]

@@ -91,8 +91,8 @@ impl Set {
         if self == Self::Test { &["--features", "test-stamp"] } else { &[] }
     }
 
-    /// Options for the native packages of ours that are built for this set alone. What is only tested need not be fast, and
-    /// is built in half the time.
+    /// Options for the native packages of ours that are built for this set alone. Test artifacts need not be fast. With
+    /// less optimisation they build in half the time.
     fn native_options(self, package: &str) -> Vec<String> {
         let slower = |package: &str| format!("profile.artifact.package.{package}.opt-level=1");
         let packages = if self == Self::Test { &["isotherm-core", package][..] } else { &[] };

@@ -141,7 +141,7 @@ fn unit(run: &Run, tally: &mut Tally) -> Result<()> {
     // The hosts' own tests start artifacts, and fail if there are none.
     let mut runs: Vec<TestRun> = units.into_iter().map(|program| with_artifacts(program.run(arguments))).collect();
     if !is_quick {
-        // It builds for minutes, so it begins first, beside programs that mostly wait.
+        // It builds for minutes on one core, so it begins first.
         runs.insert(0, TestRun::of_cargo(build::tests_apart()));
     }
     programs::run(tally, runs)?;

@@ -17,7 +17,8 @@ impl Store {
     /// Compacts past days and forgets ended shards. What is not done when the store fails or time is up is left to
     /// the next run.
     pub(crate) async fn compact(&self, service: &Service, now: Millis) -> Result<()> {
-        // A run takes long where there are many lanes and tenants, so these watermarks only say which lanes exist.
+        // Lanes are read before tenants: a fold that adds a tenant in between moves the watermark, so its lane is not
+        // forgotten. Each day reads its watermark again, because a run takes long where there are many.
         let lanes = self.lanes().await?;
         let mut round = service.compaction_round(&lanes, self.tenants().await?, now);
         loop {
@@ -37,8 +38,9 @@ impl Store {
 
     async fn compact_days(&self, service: &Service, turn: &mut CompactionTurn, now: Millis) -> Result<()> {
         let (lane, tenant) = (turn.lane.clone(), turn.tenant.clone());
+        let manifests = turn.manifests();
         let meet = |manifest| turn.meet(&service.compactions(&[manifest], now));
-        self.each_page_of(&lane, &tenant, &service.manifests(), meet).await?;
+        self.each_page_of(&lane, &tenant, &manifests, meet).await?;
         for day in turn.days() {
             let Some(watermark) = &self.watermark(&lane).await? else { return Ok(()) };
             // A fold may have happened since the manifest was read.

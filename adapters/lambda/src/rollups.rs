@@ -266,19 +266,19 @@ impl Store {
         Ok(read.map(|read| read.into_iter().filter_map(|(of, page)| (of == lane).then_some(page)).collect()))
     }
 
-    /// Gives the pages of one lane and tenant in this range to `take`, one by one.
+    /// Gives the pages of one lane and tenant in this range to `take`, one by one, for as long as it wants more.
     pub(crate) async fn each_page_of(
         &self,
         lane: &str,
         tenant: &Tenant,
         range: &KeyRange,
-        mut take: impl FnMut(StoredPage),
+        mut take: impl FnMut(StoredPage) -> bool,
     ) -> Result<()> {
         let mut items = self.query(partition_of(tenant, lane), range).into_paginator().items().send();
         while let Some(item) = items.try_next().await? {
             let (of, page) = page_of(item).context(NO_PAGE)?;
-            if of == lane {
-                take(page);
+            if of == lane && !take(page) {
+                break;
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, TransactionBehavior};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
@@ -108,6 +109,36 @@ async fn slow_bodies_of_a_tenant_make_room_for_new_connections() {
 #[tokio::test]
 async fn clients_that_do_not_read_make_room_for_new_connections() {
     slow_ones_make_room(&"GET /openapi.json HTTP/1.1\r\nhost: test\r\n\r\n".repeat(200)).await;
+}
+
+#[tokio::test]
+async fn thousands_of_strangers_are_answered_at_the_head() {
+    const STRANGERS: usize = 2000;
+    // Many machines begin with 1,024 files.
+    let mut files = getrlimit(Resource::Nofile);
+    files.current = files.maximum;
+    setrlimit(Resource::Nofile, files).unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let server = with_tenants(data.path());
+    let before = resident_bytes(server.child.id());
+    // The body never comes.
+    let head =
+        b"POST /events HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 1048576\r\n\r\n{";
+    let mut strangers = Vec::new();
+    for _ in 0..STRANGERS {
+        let mut stranger = server.connect().await;
+        stranger.write_all(head).await.unwrap();
+        strangers.push(stranger);
+    }
+    assert_eq!(send_as(server.port, "trickle", &event("m")).await, 202);
+    let grown = resident_bytes(server.child.id()).saturating_sub(before);
+    assert!(grown < STRANGERS * 64 * 1024, "{grown} bytes");
+    for (number, stranger) in strangers.iter_mut().enumerate() {
+        let mut status = [0; 12];
+        let read = tokio::time::timeout(Duration::from_secs(10), stranger.read_exact(&mut status)).await;
+        assert!(read.is_ok_and(|read| read.is_ok()), "stranger {number} got no answer");
+        assert_eq!(&status, b"HTTP/1.1 401");
+    }
 }
 
 #[tokio::test]

@@ -88,7 +88,7 @@ pub(crate) fn keep(sql: &SqlStorage, blocks: &mut Blocks, keep: &Keep<'_>) -> Re
     let (index, closed) = read(sql, &search)?;
     let mut found = search.known(&index, &closed);
     for damaged in &found.damaged {
-        console_error!("isotherm: events that it may tell of are not accepted: {damaged}");
+        console_error!("isotherm: {damaged}: new events that it may tell of are refused for now");
     }
     if blocks.has_rows() && !search.ids().is_empty() {
         let ids = serde_json::to_string(search.ids())?;
@@ -112,15 +112,15 @@ pub(crate) fn keep(sql: &SqlStorage, blocks: &mut Blocks, keep: &Keep<'_>) -> Re
 pub(crate) fn find(sql: &SqlStorage, blocks: &Blocks, id: EventId, expired_by: Seconds) -> Result<Option<String>> {
     let search = blocks.find(id);
     let (index, closed) = read(sql, &search)?;
-    let record = search.record(&index, &closed, expired_by).map_err(|error| Error::RustError(error.to_string()))?;
-    if record.is_some() || !blocks.has_rows() {
-        return Ok(record);
+    let record = search.record(&index, &closed, expired_by).map_err(|error| Error::RustError(error.to_string()));
+    if matches!(record, Ok(Some(_))) || !blocks.has_rows() {
+        return record;
     }
     let row = sql.exec(FIND_ROW, vec![id.to_string().into(), integer(expired_by.0)])?.raw().next().transpose()?;
     match row.map(columns).transpose()? {
         Some([SqlStorageValue::String(record)]) => Ok(Some(record)),
         Some(_) => Err(other_row()),
-        None => Ok(None),
+        None => record,
     }
 }
 

@@ -291,7 +291,7 @@ pub(crate) fn named_in(row: &[u8], ids: &[EventId]) -> Option<Vec<(u64, EventId)
 
 /// Whether these bytes are a row of level 1 or further.
 pub(crate) fn is_row(row: &[u8]) -> bool {
-    of_row(row).is_some()
+    matches!(row, [formats::RUN, 0, rest @ ..] if rest.len().is_multiple_of(ENTRY))
 }
 
 /// Whether the row with this number is the one of its level that may have the id. `rows` are all that were read.

@@ -29,7 +29,8 @@ pub struct Search {
 pub struct Found {
     /// The events that the store has.
     pub known: Vec<Known>,
-    /// Ids that the store may have, because what would tell can't be read.
+    /// Ids that the store may have: the row or block that would show it can't be read. Ids that only the index's first row
+    /// had, or a row that merging has given up, count as new.
     pub unsure: BTreeSet<EventId>,
     /// What can't be read.
     pub damaged: Vec<UnreadableBlock>,
@@ -128,8 +129,9 @@ impl Search {
                 Some(&formats::BLOCK) => Closed::read(bytes).and_then(|closed| closed.record(is_wanted)),
                 // What can be read of a damaged block is there.
                 _ => {
-                    let (events, _) = part::read_block(bytes, *count);
-                    Some(events.iter().find(|event| is_wanted(&event.head)).map(|event| event.record()))
+                    let (events, unreadable) = part::read_block(bytes, *count);
+                    let record = events.iter().find(|event| is_wanted(&event.head)).map(|event| event.record());
+                    (record.is_some() || unreadable.is_none()).then_some(record)
                 }
             };
             match found {

@@ -12,7 +12,7 @@ use crate::vocabulary::time::Millis;
 
 /// The most days that a turn compacts.
 const DAYS_A_TURN: usize = 100;
-/// How often a fold may come between, before a tenant's days are left to the next run.
+/// The passes in which a fold may move the watermark before a tenant's days are left to the next run.
 const LOST_RACES: u32 = 5;
 
 /// One run of the schedule. The host takes turns until there are none, and forgets the lanes that are done in between.
@@ -32,6 +32,7 @@ struct EndedLane {
 
 /// Some days of a tenant's rollups in one lane. A tenant's turns pass over its days from the first to the last, and over
 /// all of them again if a fold came between.
+#[must_use = "a turn that is not ended keeps its lane from being forgotten"]
 #[derive(Debug)]
 pub struct CompactionTurn {
     /// The lane.
@@ -116,17 +117,26 @@ impl CompactionTurn {
         }
     }
 
-    /// Takes due days for this turn, as long as there is room. Days come in their order.
-    pub fn meet(&mut self, due: &[Compaction]) {
-        for day in
-            due.iter().map(Compaction::manifest).filter(|day| self.after.as_ref().is_none_or(|after| day > after))
-        {
-            if self.days.len() < DAYS_A_TURN {
-                self.days.push(day);
-            } else {
-                self.has_more = true;
-            }
+    /// The keys of the manifests from which the turn takes its days.
+    pub fn manifests(&self) -> KeyRange {
+        let all = KeyRange::of_all_manifests();
+        match &self.after {
+            Some(day) => KeyRange { from: day.until.clone(), ..all },
+            None => all,
         }
+    }
+
+    /// Takes due days for this turn, in their order, given pages in [`CompactionTurn::manifests`]. Returns whether there is
+    /// room for more.
+    pub fn meet(&mut self, due: &[Compaction]) -> bool {
+        for day in due {
+            if self.days.len() == DAYS_A_TURN {
+                self.has_more = true;
+                break;
+            }
+            self.days.push(day.manifest());
+        }
+        !self.has_more
     }
 
     /// The keys of the manifests of the days to compact. The host reads each again just before it compacts the day.
@@ -176,7 +186,10 @@ mod tests {
         while let Some(mut turn) = round.take() {
             assert_eq!(round.forget(), None);
             // Events open each day again as soon as it is compacted.
-            turn.meet(&due(if turn.tenant.as_str() == "many" { 250 } else { 1 }));
+            let (days, all) = (due(if turn.tenant.as_str() == "many" { 250 } else { 1 }), turn.manifests());
+            let left = days.into_iter().filter(|day| all.contains(&day.manifest().from));
+            let taken = left.take_while(|day| turn.meet(std::slice::from_ref(day))).count();
+            assert_eq!(taken, turn.days().len());
             turns.push((turn.tenant.as_str().to_owned(), turn.days().len()));
             round.end(turn);
         }
@@ -193,8 +206,9 @@ mod tests {
             let mut round = CompactionRound::new(&lanes(&["a"]), Vec::new(), &known, NOW);
             let mut begun = 0;
             while let Some(mut turn) = round.take() {
-                let days = due(150);
-                turn.meet(&days);
+                let (days, all) = (due(150), turn.manifests());
+                let left: Vec<_> = days.iter().filter(|day| all.contains(&day.manifest().from)).cloned().collect();
+                turn.meet(&left);
                 if turn.days().first() == days.first().map(Compaction::manifest).as_ref() {
                     begun += 1;
                     // The loss is remembered over the later turns of the pass.

@@ -60,9 +60,8 @@ pub(crate) fn length(bytes: &[u8]) -> Option<usize> {
 
 /// True if these bytes are a page, to the last rollup.
 pub(crate) fn is_page(bytes: &[u8]) -> bool {
-    let mut names = Interner::default();
-    let mut read = || {
-        let mut reader = PageReader::open(bytes, &mut names)?;
+    let read = || {
+        let mut reader = PageReader::without_names(bytes)?;
         while let Some((_, entry)) = reader.next()? {
             reader.rollup(entry, Parts::All)?;
         }

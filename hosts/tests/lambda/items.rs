@@ -69,7 +69,7 @@ async fn an_item_of_a_flight_is_billed_as_290_bytes_at_most() {
     println!("{billed} bytes an event");
     assert!(billed <= 290.0, "{billed}");
     let beside = mean(events.iter().map(|item| item_size(item) - packed(item)).sum());
-    // AWS bills no trailing zeros of a number, so an expiry at a round second takes a byte less.
+    // AWS bills no trailing zeros of a number, so an expiry that ends in 00 is billed a byte less.
     let saved = assumed("item-bytes") - beside;
     assert!((0.0..=1.0).contains(&saved), "{beside}");
     assert_eq!(OVERHEAD as f64, assumed("item-overhead-bytes"));

@@ -353,7 +353,7 @@ impl Functions {
     async fn compact_days(&self, turn: &mut CompactionTurn, now: Millis) -> Result<(), Fault> {
         let service = self.world.service();
         let (lane, tenant) = (&turn.lane.clone(), &turn.tenant.clone());
-        let manifests = self.pages_of(lane, tenant, &[service.manifests()]).await?;
+        let manifests = self.pages_of(lane, tenant, &[turn.manifests()]).await?;
         turn.meet(&service.compactions(&manifests, now));
         for day in turn.days() {
             let Some(watermark) = &self.watermark(lane).await? else { return Ok(()) };

@@ -121,7 +121,7 @@ impl Clients {
         let days = world.retention().get(at as usize).map_or(RETENTION.0 * SECOND, |(_, days)| days * DAY);
         let expired = sent.partition_point(|sent| sent.at.0 + days <= world.now().0);
         let expired = sent.get(..expired)?.last_chunk::<LATELY_EXPIRED>()?;
-        // The last one has not been deleted yet, more often than the others.
+        // The newest is the least likely to be deleted already, so it is sent half the time.
         let ago = if world.one_in(2) { 0 } else { world.below(LATELY_EXPIRED as u64) };
         expired.iter().rev().nth(ago as usize).cloned()
     }

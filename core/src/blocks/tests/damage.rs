@@ -86,17 +86,29 @@ fn damage_refuses_only_events_that_it_may_tell_of() {
         }
         damage(&mut store);
         store.memory = None;
+        let first = plan(&[named(80)], NOW, 1).events()[0].id;
+        let memory = store.memory();
+        let (rows, blocks) = store.read(&memory.find(first));
+        let found = memory.find(first).record(&rows, &blocks, Seconds(0)).map(|record| record.is_some());
         // One by one, because a block tells of all its events.
         let mut keep = |number| store.keep(&plan(&[named(number)], NOW, 1)).remove(0);
-        ((0..3200).map(&mut keep).collect::<Vec<_>>(), (3200..4000).map(keep).collect::<Vec<_>>())
+        let repeated = (0..3200).map(&mut keep).collect::<Vec<_>>();
+        // Together, so that a part reads several rows.
+        let new = (3200..4000)
+            .step_by(100)
+            .flat_map(|first| store.keep(&plan(&(first..first + 100).map(named).collect::<Vec<_>>(), NOW, 1)));
+        (found, repeated, new.collect::<Vec<_>>())
     };
     let refused = |outcomes: &[StoreOutcome]| -> Vec<usize> {
         let is_refused = |(_, outcome): &(usize, &StoreOutcome)| **outcome == StoreOutcome::Unavailable;
         outcomes.iter().enumerate().filter(is_refused).map(|(at, _)| at).collect()
     };
-    let (repeated, new) = kept(&|store| store.blocks.get_mut(&81).unwrap().bytes.truncate(10));
-    assert_eq!((refused(&repeated), refused(&new)), ((80..160).collect(), Vec::new()));
-    let (repeated, new) = kept(&|store| {
+    let damages: [fn(&mut Vec<u8>); 3] = [|bytes| bytes.truncate(10), |bytes| bytes[0] = 0xff, Vec::clear];
+    for damage in damages {
+        let (found, repeated, new) = kept(&|store| damage(&mut store.blocks.get_mut(&81).unwrap().bytes));
+        assert_eq!((found, refused(&repeated), refused(&new)), (Err(UnreadableBlock(81)), (80..160).collect(), vec![]));
+    }
+    let (_, repeated, new) = kept(&|store| {
         let row = store.runs.iter_mut().find(|(number, _)| **number != Blocks::FIRST_ROW).unwrap().1;
         row.truncate(row.len() - 1);
     });
