@@ -31,7 +31,7 @@ pub struct Found {
     pub known: Vec<Known>,
     /// Ids that the store may have: the row or block that would show it can't be read. Ids that only the index's first row
     /// had, or a row that merging has given up, count as new.
-    pub unsure: BTreeSet<EventId>,
+    pub unsure: Vec<EventId>,
     /// What can't be read.
     pub damaged: Vec<UnreadableBlock>,
 }
