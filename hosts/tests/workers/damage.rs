@@ -12,8 +12,9 @@ const ALL: &str = "from=2013-01-01T00:00:00Z&to=2013-02-01T00:00:00Z";
 /// Sends a batch of these events, and returns how many of them have each status.
 async fn statuses(host: &Host, numbers: std::ops::Range<usize>) -> [usize; 3] {
     let event = |n: usize| {
+        let kind = ["a", "b"][n % 2];
         json!({ "messageId": format!("m{n}"), "userId": "u", "eventType": "t", "timestamp": "2013-01-01T00:10:00Z",
-            "properties": { "kind": ["a", "b"][n % 2] } })
+            "properties": { "kind": kind } })
     };
     let batch = json!({ "events": numbers.map(event).collect::<Vec<_>>() }).to_string();
     let answer = send_as(&host.url(), "POST", "/events/batch", "application/json", batch).await;
