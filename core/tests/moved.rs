@@ -267,6 +267,14 @@ fn lines_that_no_export_gives_are_refused() {
     };
     let (received, year) = (NOW.0 / 1000, 365 * 24 * 60 * 60);
     assert_eq!(imported(&line(&digest, received + year, &record)).0.len(), 1);
+    let changed = |member: &str, value: Value| {
+        let mut record: Value = serde_json::from_str(&record).unwrap();
+        record[member] = value;
+        record.to_string()
+    };
+    let properties = |count: usize| Value::Object((0..count).map(|n| (n.to_string(), json!(n))).collect());
+    // As many as a client may send, and the service's two.
+    assert_eq!(imported(&line(&digest, received + year, &changed("properties", properties(130)))).0.len(), 1);
     for wrong in [
         line("x", received + year, &record),
         line(&digest, received - year, &record),
@@ -274,6 +282,14 @@ fn lines_that_no_export_gives_are_refused() {
         line(&digest, received + year, "{}"),
         line(&digest, received + year, &record.replace("evt_", "evt-")),
         line(&digest, received + year, &record.replace(":00.000Z", "")),
+        // No client could have sent these, and folds could not write what they count.
+        line(&digest, received + year, &changed("userId", json!("u".repeat(201)))),
+        line(&digest, received + year, &changed("eventType", json!("t".repeat(50_000)))),
+        line(&digest, received + year, &changed("messageId", json!("m\u{1}"))),
+        line(&digest, received + year, &changed("timestamp", json!("1999-12-31T23:59:59.999Z"))),
+        line(&digest, received + year, &changed("timestamp", json!("9999-12-31T23:59:59.999Z"))),
+        line(&digest, received + year, &changed("properties", json!({"p".repeat(201): 1}))),
+        line(&digest, received + year, &changed("properties", properties(131))),
         "[]".to_owned(),
     ] {
         let (events, reply) = imported(&wrong);

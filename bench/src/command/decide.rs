@@ -182,6 +182,7 @@ fn decision(flags: &Decide) -> Result<Decision> {
     let beside = Beside {
         result: &result,
         name: &name,
+        requests_month: flags.trace.is_none().then_some(flags.requests),
         network_ms: flags.network.ms(),
         events_per_request: flags.events_per_request,
         deployed,
@@ -191,7 +192,7 @@ fn decision(flags: &Decide) -> Result<Decision> {
 }
 
 impl Decide {
-    /// The arrivals, and for how long they are simulated.
+    /// The arrivals, and for about how long they are simulated. Without a trace, they are the asked number a month.
     fn traffic(&self) -> Result<(trace::Spec, Option<Micros>)> {
         if let Some(trace) = &self.trace {
             return Ok((trace.clone(), None));
@@ -202,7 +203,8 @@ impl Decide {
             Shape::Bursts => format!("bursty:{rate:.9}/s,size=20,within=1s"),
         };
         let seconds = (REQUESTS / rate).clamp(SHORTEST, LONGEST);
-        Ok((text.parse()?, Some(Micros::from_seconds(seconds))))
+        let trace = text.parse::<trace::Spec>()?.exactly(rate);
+        Ok((trace, Some(Micros::from_seconds(seconds))))
     }
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::model::cold::{self, Start};
 use crate::model::cost::assumptions::Assumption;
 use crate::model::cost::break_even::{BreakEven, Pair};
+use crate::model::cost::given::SECONDS;
 use crate::model::cost::limits::Exceeded;
 use crate::model::simulate::check::Check;
 use crate::model::simulate::cost::Instead;
@@ -147,6 +148,8 @@ pub(crate) struct Beside<'a> {
     pub result: &'a Comparison,
     /// The name of the result.
     pub name: &'a str,
+    /// The requests per month that were asked for; `None` if a trace tells.
+    pub requests_month: Option<f64>,
     pub network_ms: f64,
     pub events_per_request: f64,
     /// The deployment that is named.
@@ -162,7 +165,7 @@ pub(crate) fn decide(report: Report, beside: Beside<'_>) -> Decision {
     let cheapest = good.min_by(|one, two| one.usd_month.value.total_cmp(&two.usd_month.value));
     Decision {
         schema: SCHEMA,
-        requests_month: report.trace.requests_per_second * crate::model::cost::given::SECONDS,
+        requests_month: beside.requests_month.unwrap_or(report.trace.requests_per_second * SECONDS),
         traffic: report.trace,
         events_per_request: beside.events_per_request,
         network_ms: beside.network_ms,

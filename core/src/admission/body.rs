@@ -39,7 +39,12 @@ pub(crate) const TEXT: &str = "text/plain";
 /// The content type in lower case, without its parameters. A request without one sends JSON. `None` if its text is not
 /// UTF-8, or if the header came more than once, so that it is unclear which value counts.
 pub(crate) fn essence<'r>(request: &'r Request<'_>) -> Option<Cow<'r, str>> {
-    let Some(header) = request.header("content-type") else { return Some(Cow::Borrowed(JSON)) };
+    media_type(request).filter(|(_, is_utf8)| *is_utf8).map(|(essence, _)| essence)
+}
+
+/// The essence of a content type, and whether its charset is UTF-8. `None` if the header came more than once.
+pub(crate) fn media_type<'r>(request: &'r Request<'_>) -> Option<(Cow<'r, str>, bool)> {
+    let Some(header) = request.header("content-type") else { return Some((Cow::Borrowed(JSON), true)) };
     if unquoted(header, ',').nth(1).is_some() {
         return None;
     }
@@ -53,11 +58,11 @@ pub(crate) fn essence<'r>(request: &'r Request<'_>) -> Option<Cow<'r, str>> {
         }
         _ => true,
     });
-    let lower = || match essence.bytes().any(|byte| byte.is_ascii_uppercase()) {
+    let lower = match essence.bytes().any(|byte| byte.is_ascii_uppercase()) {
         true => Cow::Owned(essence.to_ascii_lowercase()),
         false => Cow::Borrowed(essence),
     };
-    utf8.then(lower)
+    Some((lower, utf8))
 }
 
 /// The parts of a header's value, split at separators outside quotation marks.

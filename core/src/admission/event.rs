@@ -20,6 +20,8 @@ use crate::vocabulary::rejection::{Field, Rejection, shown};
 use crate::vocabulary::tenant::Tenant;
 use crate::vocabulary::time::{Millis, Stamp};
 
+/// The most properties that the service adds to an event.
+const TAGS: usize = 2;
 /// Room for the record of most events.
 const RECORD_BYTES: usize = 512;
 
@@ -248,6 +250,18 @@ fn id(value: Value<'_>) -> Value<'_> {
         Value::Signed(_) | Value::Unsigned(_) | Value::Float(_) => Value::String(Cow::Owned(json_text(&value))),
         other => other,
     }
+}
+
+/// Whether this record holds an event within the limits of the contract. Tags stand beside the properties that a client
+/// may send.
+pub(crate) fn is_kept(record: &str, occurred_at: Millis, received_at: Millis) -> bool {
+    let Ok(Value::Object(members)) = json::read(record) else { return false };
+    let is_valid = |(known, value): &(Cow<'_, str>, Value<'_>)| match (known.as_ref(), value) {
+        ("userId" | "eventType" | "messageId", Value::String(text)) => name_flaw(text).is_none(),
+        ("properties", Value::Object(properties)) => properties.len() <= Limits::CONTRACT.properties + TAGS,
+        _ => true,
+    };
+    members.iter().all(is_valid) && within_range(occurred_at, received_at).is_ok()
 }
 
 fn time(value: Value<'_>, received_at: Millis) -> Result<Millis, Rejection> {

@@ -51,7 +51,9 @@ impl<'a> ForeignRequest<'a> {
         from: From<'a>,
         head: &'a Request<'_>,
     ) -> Result<Self, Rejection> {
-        let essence = body::essence(head);
+        let media_type = body::media_type(head);
+        let essence = media_type.filter(|(essence, is_utf8)| *is_utf8 || dialect.takes_any_charset(essence));
+        let essence = essence.map(|(essence, _)| essence);
         // A repeated or non-UTF-8 content type is refused.
         let refused = essence.as_ref().map_or(Some(ONE_TYPE), |essence| dialect.refuses(essence));
         let essence = match (essence, refused) {

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::admission::body::{self, Media};
 use crate::admission::config::Config;
+use crate::admission::event;
 use crate::admission::request::Request;
 use crate::doors::parts::RawMembers;
 use crate::rollups::compaction::is_manifest;
@@ -52,7 +53,7 @@ pub(crate) fn export(
         }
     }
     let asked = Asked { what, part, after, received_at: stamp.received_at, is_frozen: config.is_frozen(&tenant) };
-    Ok(Plan::Export(ExportPlan { tenant, request_id: RequestId::of(stamp), asked }))
+    Ok(Plan::Export(ExportPlan { tenant, request_id: RequestId::of(stamp), asked, is_head: false }))
 }
 
 /// Reads the body of an import.
@@ -113,6 +114,10 @@ fn event(line: &str) -> Result<NewEvent, Rejection> {
         Observation::read(record, &Dimensions::new()).ok()?;
         let head = RawMembers::read(record, EVENT).ok()?;
         let (occurred_at, received_at) = (head.time("timestamp")?, head.time("receivedAt")?);
+        // What folds write is bounded because events are.
+        if !event::is_kept(record, occurred_at, received_at) {
+            return None;
+        }
         let expires_at: u64 = line.get("expiresAt")?.parse().ok()?;
         let kept = expires_at.checked_sub(received_at.to_seconds().0)?;
         let is_counted = line.get("counted") == Some("true");

@@ -71,8 +71,8 @@ impl<'a> Route<'a> {
             "/openapi.json" => (Self::OpenApi, GET),
             MAINTENANCE => (Self::Maintenance, "POST"),
             METRICS => (Self::Metrics, GET),
-            EXPORT_EVENTS => (Self::Export(Moving::Events), "GET"),
-            EXPORT_ROLLUPS => (Self::Export(Moving::Rollups), "GET"),
+            EXPORT_EVENTS => (Self::Export(Moving::Events), GET),
+            EXPORT_ROLLUPS => (Self::Export(Moving::Rollups), GET),
             IMPORT_EVENTS => (Self::Import(Moving::Events), "POST"),
             IMPORT_ROLLUPS => (Self::Import(Moving::Rollups), "POST"),
             _ => match path.strip_prefix("/events/") {

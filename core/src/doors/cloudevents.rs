@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
+use crate::admission::body;
 use crate::admission::foreign::Foreign;
 use crate::admission::json::Value;
 use crate::admission::request::Request;
@@ -29,7 +30,9 @@ const ATTRIBUTES: [(&str, &str); 6] = [
 ];
 /// Attributes that become properties. `datacontenttype` says only how data is written.
 const KEPT: [&str; 3] = ["source", "subject", "dataschema"];
-/// The attributes that an event must have.
+/// The version of the specification.
+const VERSION: &str = "1.0";
+/// The attributes that an event must have: texts that are not empty.
 const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
 
 /// A request in binary mode as the JSON of the same event.
@@ -41,7 +44,7 @@ pub(crate) fn of_binary(head: &Request<'_>, essence: &str, body: &[u8]) -> Resul
         }
     }
     let is_json = essence == "application/json" || essence.ends_with("+json");
-    match std::str::from_utf8(body) {
+    match std::str::from_utf8(body::without_byte_order_mark(body)) {
         Ok("") => {}
         Ok(text) if is_json => {
             // Only one whole JSON text may stand in an object.
@@ -75,8 +78,8 @@ pub(crate) fn batch(text: &str) -> Result<Vec<Result<Foreign<'_>, Rejection>>, R
 pub(crate) fn event(text: &str) -> Result<Foreign<'_>, Rejection> {
     let mut members = object(text)?;
     for name in REQUIRED {
-        let is_there = members.iter().any(|(known, value)| known == name && *value != Value::Null);
-        if !is_there {
+        let is_valid = |text: &str| if name == "specversion" { text == VERSION } else { !text.is_empty() };
+        if !matches!(find(&members, name), Some(Value::String(text)) if is_valid(&text)) {
             return Err(Rejection::MissingAttribute(name));
         }
     }
@@ -110,9 +113,14 @@ fn find<'a>(members: &Members<'a>, name: &str) -> Option<Value<'a>> {
     members.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
 }
 
-/// The messageId of an event: its source and id, or their hash if they are too long.
+/// The messageId of an event: its source and id, or their hash if they are too long. A `#` in the source is escaped, so
+/// that no two events have one name.
 fn name_of(source: &str, id: &str) -> Value<'static> {
-    let name = format!("{source}#{id}");
+    let is_plain = !["#", "%23", "%25"].iter().any(|part| source.contains(part));
+    let name = match is_plain {
+        true => format!("{source}#{id}"),
+        false => format!("{}#{id}", source.replace('%', "%25").replace('#', "%23")),
+    };
     Value::String(Cow::Owned(if name.len() <= Limits::CONTRACT.name_bytes {
         name
     } else {

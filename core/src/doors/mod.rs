@@ -148,6 +148,11 @@ impl Dialect {
         }
     }
 
+    /// Whether the body need not be UTF-8, because it is an event's data.
+    pub(crate) fn takes_any_charset(self, essence: &str) -> bool {
+        self == Self::CloudEvents && ![cloudevents::STRUCTURED, cloudevents::BATCHED].contains(&essence)
+    }
+
     /// The JSON text that an inflated body stands for.
     pub(crate) fn json<'b>(
         self,

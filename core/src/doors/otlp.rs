@@ -97,9 +97,14 @@ fn event<'a>(
     };
     let named = text(take(&mut record, "eventName").as_ref()).or_else(|| text(find(&properties, "event.name")));
     let uid = text(find(&properties, "log.record.uid"));
-    let times =
-        ["timeUnixNano", "observedTimeUnixNano"].map(|name| integer(take(&mut record, name)).filter(|ns| *ns > 0));
-    let time = times.into_iter().flatten().next();
+    let mut time = None;
+    for name in ["observedTimeUnixNano", "timeUnixNano"] {
+        if let Some(value) = take(&mut record, name) {
+            let nanos = integer(value).ok_or(Rejection::InvalidTimestamp)?;
+            // 0 says that a time is not known.
+            time = Some(nanos).filter(|nanos| *nanos > 0).or(time);
+        }
+    }
     properties.retain(|(name, _)| !matches!(name.as_ref(), "event.name" | "log.record.uid"));
     let mut keep = |name: &'static str, value: Option<Value<'a>>| {
         if let Some(value) = value {
@@ -131,9 +136,11 @@ fn text<'a>(value: Option<&Value<'a>>) -> Option<Value<'a>> {
     value.filter(|value| matches!(value, Value::String(text) if !text.is_empty())).cloned()
 }
 
-fn integer(value: Option<Value<'_>>) -> Option<u64> {
-    match value? {
+/// A whole number, however it is written.
+fn integer(value: Value<'_>) -> Option<u64> {
+    match value {
         Value::Unsigned(value) => Some(value),
+        Value::Float(value) if value.trunc() == value && value >= 0.0 => Some(value as u64),
         Value::String(text) => text.parse().ok(),
         _ => None,
     }

@@ -2,34 +2,37 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::admission::json::{self, Value};
 use crate::vocabulary::borrowed::Borrowed;
 use crate::vocabulary::limits::Limits;
-use crate::vocabulary::rejection::{Rejection, shown_problem};
+use crate::vocabulary::rejection::{Rejection, shown, shown_problem};
 use crate::vocabulary::time::Millis;
 
 /// The members of an object that has been read.
 pub(crate) type Members<'a> = Vec<(Cow<'a, str>, Value<'a>)>;
 
-/// The members of an object, not read yet. Of a name that appears twice, the last one counts.
+/// The members of an object, not read yet.
 pub(crate) struct RawMembers<'a>(BTreeMap<Cow<'a, str>, &'a RawValue>);
 
 impl<'a> RawMembers<'a> {
     /// Reads the names of an object's members. `expected` says what the object must be.
     pub(crate) fn read(text: &'a str, expected: &'static str) -> Result<Self, Rejection> {
-        let members: BTreeMap<Key<'a>, &RawValue> = serde_json::from_str(text).map_err(|error| {
+        let Once { members, twice } = serde_json::from_str(text).map_err(|error| {
             let problem = shown_problem(&error);
             if error.is_data() { Rejection::InvalidDelivery(expected) } else { Rejection::InvalidJson(problem) }
         })?;
-        Ok(Self(members.into_iter().map(|(Key(name), value)| (name, value)).collect()))
+        // Either value alone would leave events out.
+        twice.map_or(Ok(Self(members)), |name| Err(Rejection::DuplicateKey(shown(&name))))
     }
 
-    /// The JSON text of a member.
+    /// The JSON text of a member; `None` if it is missing or null.
     pub(crate) fn get(&self, name: &str) -> Option<&'a str> {
-        self.0.get(name).map(|value| value.get())
+        self.0.get(name).map(|value| value.get()).filter(|text| *text != "null")
     }
 
     /// A member that is a text.
@@ -48,13 +51,36 @@ impl<'a> RawMembers<'a> {
     }
 }
 
-/// A name, as a map's key.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Key<'a>(Cow<'a, str>);
+/// An object's members, and a name that appears twice.
+#[derive(Default)]
+struct Once<'a> {
+    members: BTreeMap<Cow<'a, str>, &'a RawValue>,
+    twice: Option<Cow<'a, str>>,
+}
 
-impl<'de> serde::Deserialize<'de> for Key<'de> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Borrowed::deserialize(deserializer).map(|Borrowed(name)| Self(name))
+impl<'de> Deserialize<'de> for Once<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(OnceVisitor)
+    }
+}
+
+struct OnceVisitor;
+
+impl<'de> Visitor<'de> for OnceVisitor {
+    type Value = Once<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Once<'de>, A::Error> {
+        let mut once = Once::default();
+        while let Some((Borrowed(name), value)) = map.next_entry()? {
+            if once.members.insert(name.clone(), value).is_some() {
+                once.twice = Some(name);
+            }
+        }
+        Ok(once)
     }
 }
 

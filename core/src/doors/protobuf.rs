@@ -3,7 +3,6 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::vocabulary::limits::Limits;
 use crate::vocabulary::rejection::Rejection;
 
 /// How a message's field is named in JSON, and what it is.
@@ -16,6 +15,7 @@ enum Is {
     Bytes,
     /// A number, of fixed size or not. Integers of 64 bits are texts in JSON.
     Integer,
+    Unsigned,
     Small,
     Bool,
     Double,
@@ -30,12 +30,12 @@ static RESOURCE: [Field; 1] = [(1, "attributes", Is::Messages(&KEY_VALUE))];
 static SCOPE_LOGS: [Field; 2] = [(1, "scope", Is::Message(&SCOPE)), (2, "logRecords", Is::Messages(&LOG_RECORD))];
 static SCOPE: [Field; 2] = [(1, "name", Is::Text), (2, "version", Is::Text)];
 static LOG_RECORD: [Field; 7] = [
-    (1, "timeUnixNano", Is::Integer),
+    (1, "timeUnixNano", Is::Unsigned),
     (2, "severityNumber", Is::Small),
     (3, "severityText", Is::Text),
     (5, "body", Is::Message(&ANY_VALUE)),
     (6, "attributes", Is::Messages(&KEY_VALUE)),
-    (11, "observedTimeUnixNano", Is::Integer),
+    (11, "observedTimeUnixNano", Is::Unsigned),
     (12, "eventName", Is::Text),
 ];
 static KEY_VALUE: [Field; 2] = [(1, "key", Is::Text), (2, "value", Is::Message(&ANY_VALUE))];
@@ -50,6 +50,10 @@ static ANY_VALUE: [Field; 7] = [
 ];
 static ARRAY_VALUE: [Field; 1] = [(1, "values", Is::Messages(&ANY_VALUE))];
 static KVLIST_VALUE: [Field; 1] = [(1, "values", Is::Messages(&KEY_VALUE))];
+
+/// How deeply messages may be nested, as in the libraries for Protocol Buffers. A record that the contract finds too deep is
+/// refused by itself, once it is JSON.
+const DEPTH: usize = 100;
 
 const BODY: &str = "log records are an ExportLogsServiceRequest in Protocol Buffers";
 
@@ -68,7 +72,7 @@ enum Wire<'a> {
 
 /// Writes a message as an object. `None` if it is none, or is nested too deeply.
 fn message(json: &mut String, bytes: &[u8], fields: &[Field], depth: usize) -> Option<()> {
-    if depth > Limits::CONTRACT.depth {
+    if depth > DEPTH {
         return None;
     }
     json.push('{');
@@ -116,6 +120,7 @@ fn scalar(is: Is, value: &Wire<'_>) -> Option<String> {
         (Is::Text, Wire::Bytes(bytes)) => serde_json::to_string(std::str::from_utf8(bytes).ok()?).ok()?,
         (Is::Bytes, Wire::Bytes(bytes)) => format!("\"{}\"", STANDARD.encode(bytes)),
         (Is::Integer, Wire::Number(number)) => format!("\"{}\"", *number as i64),
+        (Is::Unsigned, Wire::Number(number)) => format!("\"{number}\""),
         (Is::Small, Wire::Number(number)) => number.to_string(),
         (Is::Bool, Wire::Number(number)) => (*number != 0).to_string(),
         (Is::Double, Wire::Number(bits)) => {

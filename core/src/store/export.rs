@@ -39,6 +39,7 @@ pub struct ExportPlan {
     pub(crate) tenant: Tenant,
     pub(crate) request_id: RequestId,
     pub(crate) asked: Asked,
+    pub(crate) is_head: bool,
 }
 
 /// What an export asks of a part of a store. It can be sent to a shard.
@@ -108,7 +109,7 @@ impl ExportPlan {
 
     /// The reply, given what the host read.
     pub fn respond(self, outcome: ExportOutcome) -> Reply {
-        match outcome {
+        let reply = match outcome {
             ExportOutcome::Read(lines) => {
                 let mut reply = Reply::of_json(200, lines.into_bytes());
                 reply.headers = vec![("content-type", "application/x-ndjson".to_owned())];
@@ -119,7 +120,8 @@ impl ExportPlan {
                 Rejection::InvalidQuery(problem).reply(self.request_id)
             }
             ExportOutcome::Unavailable => Rejection::Unavailable.reply(self.request_id),
-        }
+        };
+        reply.for_head(self.is_head)
     }
 }
 

@@ -206,8 +206,10 @@ impl Bucket {
         }
         if let Some(daily) = allowance.daily {
             let (day, rest) = (now / NANOS_A_SECOND / DAY_SECONDS, now % (DAY_SECONDS * NANOS_A_SECOND));
-            (after.day, after.sent_on_day) = (day, self.sent_on(day).saturating_add(events));
-            if after.sent_on_day > daily {
+            let sent = self.sent_on(day);
+            (after.day, after.sent_on_day) = (day, sent.saturating_add(events));
+            // A day that is untouched takes even a request with more events than the quota.
+            if after.sent_on_day > daily && sent > 0 {
                 let wait = DAY_SECONDS * NANOS_A_SECOND - rest;
                 return Err(Refused { is_quota: true, retry_after: seconds(wait) });
             }

@@ -68,7 +68,8 @@ impl Admission {
             Self::Plan(Plan::Metrics(plan)) => {
                 Self::Plan(Plan::Metrics(MetricsPlan { is_head: method == HEAD, ..plan }))
             }
-            other @ Self::Plan(Plan::Store(_) | Plan::Maintenance(_) | Plan::Export(_) | Plan::Import(_)) => other,
+            Self::Plan(Plan::Export(plan)) => Self::Plan(Plan::Export(ExportPlan { is_head: method == HEAD, ..plan })),
+            other @ Self::Plan(Plan::Store(_) | Plan::Maintenance(_) | Plan::Import(_)) => other,
         }
     }
 }

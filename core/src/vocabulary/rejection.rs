@@ -309,7 +309,9 @@ impl fmt::Display for Rejection {
             Self::InvalidGzip => f.write_str("the body is not a complete gzip stream of at most 1,024 members"),
             Self::InvalidBatch(problem) => write!(f, r#"a batch is {{"events":[…]}} or NDJSON: {problem}"#),
             Self::InvalidDelivery(expected) => write!(f, "the body is something else than expected: {expected}"),
-            Self::MissingAttribute(name) => write!(f, "the attribute {name} is required of a CloudEvent"),
+            Self::MissingAttribute(name) => {
+                write!(f, "a CloudEvent needs the attribute {name}: a text, and specversion is 1.0")
+            }
             Self::UnknownMessage(sent) => {
                 write!(f, "unknown type {sent:?}: a message has the type track, page, screen, identify, group or alias")
             }

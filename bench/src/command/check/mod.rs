@@ -8,11 +8,12 @@ mod tests;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::Args;
 
+use crate::BadInput;
 use crate::load::Url;
-use server::Server;
+use server::{Answer, Server};
 
 const EXAMPLES: &str = "Examples:
   isotherm check http://localhost:8080                       an open server
@@ -44,7 +45,7 @@ pub struct Check {
 /// Runs `isotherm check`.
 ///
 /// # Errors
-/// Fails if nobody answers at the URL, or if a key can't be a header.
+/// Fails if nobody answers at the URL, if a key can't be a header, or if the key may not write.
 pub async fn check(flags: &Check) -> Result<ExitCode> {
     let found = run(flags).await?;
     let (mut failed, mut text) = (0, String::new());
@@ -68,5 +69,11 @@ async fn run(flags: &Check) -> Result<Vec<(&'static str, Result<()>)>> {
         None => write.clone(),
     };
     let server = Server::new(write, read, flags.key.is_some(), flags.patience);
+    // Without the right key nearly all checks would fail for that one reason. Other problems are for the checks to find.
+    if let Ok(Answer { status: status @ (401 | 403), .. }) = server.post("/events", &server.event("first")).await {
+        let url = &flags.url;
+        let wants = "wants a key that may write: give --key or ISOTHERM_KEY";
+        return Err(BadInput(anyhow!("{url} {wants} (an event is answered {status})")).into());
+    }
     Ok(checks::all(&server, flags.origin.as_deref()).await)
 }

@@ -16,8 +16,11 @@ use isotherm_core::{
     ReportOutcome, Service, Stamp, StoreOutcome, key_entry, public_key_entry,
 };
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use super::{Check, run};
+use crate::BadInput;
+use crate::load::Url;
 
 const KEY: &str = "a key of the broken servers";
 const PAGE_KEY: &str = "a key of pages of broken servers";
@@ -217,8 +220,8 @@ impl Server {
     }
 }
 
-/// What the checks find wrong with such a server.
-async fn found(broken: Broken, origin: Option<&str>) -> Vec<String> {
+/// Starts such a server. Returns its URL, and the task to abort in the end.
+async fn started(broken: Broken) -> (Url, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     let server = Arc::new(Server::new(broken));
@@ -230,6 +233,12 @@ async fn found(broken: Broken, origin: Option<&str>) -> Vec<String> {
             tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
     });
+    (url, accepting)
+}
+
+/// What the checks find wrong with such a server.
+async fn found(broken: Broken, origin: Option<&str>) -> Vec<String> {
+    let (url, accepting) = started(broken).await;
     let (key, read_key) = match origin {
         Some(_) => (PAGE_KEY, Some(KEY.to_owned())),
         None => (KEY, None),
@@ -253,4 +262,18 @@ async fn servers_that_are_broken_on_purpose_are_found_out() {
         let problems = found(broken, Some(ORIGIN)).await;
         assert!(problems.iter().any(|problem| problem.starts_with(check)), "{broken:?}: {problems:?}");
     }
+}
+
+#[tokio::test]
+async fn without_a_key_that_may_write_nothing_is_checked() {
+    let (url, accepting) = started(Broken::Not).await;
+    for key in [None, Some("no key of the broken servers".to_owned())] {
+        let flags = Check { url: url.clone(), key, read_key: None, origin: None, patience: 1 };
+        let error = run(&flags).await.unwrap_err();
+        assert!(error.is::<BadInput>(), "{error:#}");
+        let expected =
+            format!("{url} wants a key that may write: give --key or ISOTHERM_KEY (an event is answered 401)");
+        assert_eq!(format!("{error:#}"), expected);
+    }
+    accepting.abort();
 }

@@ -55,6 +55,27 @@ fn each_platform_has_a_row_and_what_can_t_be_is_in_no_verdict() {
 }
 
 #[test]
+fn the_number_that_is_asked_for_is_priced_and_printed() {
+    for (words, requests) in [("--requests 2000000 --shape bursts", 2e6), ("--requests 1_000 --shape bursts", 1e3)] {
+        let decision = decided(&format!("{words} --policy workers --policy lambda"));
+        assert_eq!(decision.requests_month, requests);
+        let drawn = decision.traffic.requests_per_second * SECONDS;
+        assert!((drawn / requests - 1.0).abs() < 1e-6, "{drawn}");
+        let heading = format!("{} requests a month, ", crate::words::amount(requests));
+        assert!(render::decide::text(&decision).starts_with(&heading), "{heading}");
+    }
+    // At one request a month, a burst of twenty comes every twenty months: most seeds draw none in one.
+    let errors = (1..9).filter_map(|seed| {
+        let words = format!("decide --requests 1 --shape bursts --on 2026-11-20 --seed {seed}");
+        let flags = Flags::try_parse_from(words.split_whitespace()).unwrap();
+        super::decision(&flags.decide).err().map(|error| error.to_string())
+    });
+    let errors: Vec<String> = errors.collect();
+    let expect = "too few requests to simulate: none comes within 30d at 1 a month, so ask for more with --requests";
+    assert!(errors.iter().any(|error| error == expect), "{errors:?}");
+}
+
+#[test]
 fn a_goal_holds_of_the_published_part_too() {
     let words = "--trace bursty:1/h,size=2,within=1s --policy lambda --policy container";
     let choices = decided(words).choices;

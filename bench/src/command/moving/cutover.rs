@@ -22,8 +22,7 @@ use super::pass::Pass;
 use super::sink::Sink;
 use super::source::{Service, Source};
 use super::tally::Tally;
-use super::{Ends, Opened, horizon};
-use crate::load::Url;
+use super::{Ends, Opened, horizon, interruptible};
 use crate::words::{grouped, time};
 
 const EXAMPLES: &str = "Examples:
@@ -35,7 +34,9 @@ const SCHEMA: &str = "isotherm.cutover/1";
 /// How often the source is asked whether it is frozen.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
 /// How many days the compared reports cover.
-const DAYS: usize = 31;
+const DAYS: i32 = 31;
+/// The paths of the compared reports.
+const REPORTS: [&str; 3] = ["summary?", "timeseries?interval=day&", "timeseries?interval=day&groupBy=eventType&"];
 
 /// Brings the target up to date, waits until the operator freezes the source, copies the rest, compares both, and says how
 /// long writes stood still and that DNS may change. Until then Ctrl-C does no harm: unfreeze the source, and all is as
@@ -76,8 +77,11 @@ pub(crate) struct Switched {
     events: u64,
     /// Pages of rollups that both have; 0 on the way back, where the target counts for itself.
     rollups: u64,
-    /// Reports that both answer with the same bytes, but for `asOf`; 0 without keys to read.
+    /// Reports that both answer with the same bytes, but for `asOf`.
     reports: u64,
+    /// Why no report was compared; absent if one was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_reports: Option<String>,
     /// Events that were copied during the pause.
     drained: u64,
     /// Records and pages of the source that can't be read, and so were not copied.
@@ -105,6 +109,19 @@ impl Start {
     }
 }
 
+/// The outcome of the comparison of reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reports {
+    /// So many are the same on both sides; at least one.
+    Compared(u64),
+    /// There are no keys to read with.
+    NoKeys,
+    /// There is no day to report.
+    NoDays,
+    /// Both sides refuse all reports of these days: they would read too much.
+    TooMuch,
+}
+
 /// The services that are compared in the end.
 struct Both<'s> {
     ends: [&'s Source; 2],
@@ -117,6 +134,12 @@ struct Both<'s> {
 /// # Errors
 /// Fails if a service refuses or does not answer, or if the target has something else than the source.
 pub async fn cutover(flags: &Cutover) -> Result<ExitCode> {
+    let from = &flags.ends.from;
+    let as_before = format!("if {from} is frozen, take `frozen` out of its configuration, and all is as before");
+    interruptible(cut_over(flags), &as_before).await
+}
+
+async fn cut_over(flags: &Cutover) -> Result<ExitCode> {
     let Opened { source, there, sink, state } = flags.ends.open(false).await?;
     let events_only = flags.ends.events_only;
     // An older service would never say that it is frozen.
@@ -182,7 +205,8 @@ pub async fn cutover(flags: &Cutover) -> Result<ExitCode> {
         to: there.url().to_owned(),
         events,
         rollups,
-        reports,
+        reports: reports.count(),
+        no_reports: reports.why_none().map(str::to_owned),
         drained,
         unreadable: expected.left_out + expected.damaged,
         target_is_frozen: there.is_frozen().await.unwrap_or_default(),
@@ -193,7 +217,7 @@ pub async fn cutover(flags: &Cutover) -> Result<ExitCode> {
     crate::say(&if flags.json {
         format!("{}\n", serde_json::to_string_pretty(&switched)?)
     } else {
-        switched.text(events_only)
+        switched.text(events_only, reports)
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -247,15 +271,20 @@ impl Both<'_> {
 }
 
 impl Cutover {
-    /// Compares reports of the last days, and returns how many.
-    async fn compare_reports(&self, of: &Manifest) -> Result<u64> {
-        let Some((first, last)) = of.last_days(DAYS) else { return Ok(0) };
-        let (Some(from_key), Some(to_key)) = (&self.from_read_key, &self.to_read_key) else { return Ok(0) };
-        let open = async |url: &Url, key: &str| Service::open(url, Some(key), self.ends.care).await;
-        let services = [open(&self.ends.from, from_key).await?, open(&self.ends.to, to_key).await?];
+    /// Compares reports of the last days.
+    async fn compare_reports(&self, of: &Manifest) -> Result<Reports> {
+        let Ends { from, to, from_key, to_key, care, .. } = &self.ends;
+        let keys = [self.from_read_key.as_deref(), self.to_read_key.as_deref()];
+        // Services that let a move in without a key are open, and so are their reports.
+        let are_open = from_key.is_none() && to_key.is_none();
+        if keys.contains(&None) && !are_open {
+            return Ok(Reports::NoKeys);
+        }
+        let Some((first, last)) = of.last_days(DAYS) else { return Ok(Reports::NoDays) };
+        let services = [Service::open(from, keys[0], *care).await?, Service::open(to, keys[1], *care).await?];
         let days = format!("from={first}T00:00:00Z&to={last}T23:59:59.999Z&metrics=count,users");
         let mut compared = 0;
-        for report in ["summary?", "timeseries?interval=day&", "timeseries?interval=day&groupBy=eventType&"] {
+        for report in REPORTS {
             let path = format!("/reports/{report}{days}");
             let read = async |service: &Service| {
                 let (status, _, body) = service.answer("GET", &path, Bytes::new()).await?;
@@ -274,17 +303,43 @@ impl Cutover {
             }
             compared += u64::from(status == 200);
         }
-        Ok(compared)
+        Ok(if compared > 0 { Reports::Compared(compared) } else { Reports::TooMuch })
+    }
+}
+
+impl Reports {
+    fn count(self) -> u64 {
+        if let Self::Compared(count) = self { count } else { 0 }
+    }
+
+    fn why_none(self) -> Option<&'static str> {
+        match self {
+            Self::Compared(_) => None,
+            Self::NoKeys => Some("no read keys"),
+            Self::NoDays => Some("there are no events"),
+            Self::TooMuch => Some("both services answer 422, the reports would read too much"),
+        }
+    }
+
+    /// The end of the line that says what is the same.
+    fn text(self) -> String {
+        match (self, self.why_none()) {
+            (Self::NoKeys, _) => "; no reports compared (no read keys)".to_owned(),
+            (_, Some(why)) => format!("; no report was compared: {why}"),
+            (_, None) if self.count() == REPORTS.len() as u64 => format!(", and {} reports", self.count()),
+            (_, None) => format!(", and {} of {} reports; the others would read too much", self.count(), REPORTS.len()),
+        }
     }
 }
 
 impl Switched {
-    fn text(&self, events_only: bool) -> String {
-        let Self { from, to, events, rollups, reports, drained, still_from, still_to, pause, .. } = self;
+    fn text(&self, events_only: bool, reports: Reports) -> String {
+        let Self { from, to, events, rollups, drained, still_from, still_to, pause, .. } = self;
         let (events, rollups, drained) = (grouped(*events), grouped(*rollups), grouped(*drained));
         let mut text = format!(
-            "{events} events and {rollups} pages of rollups are the same at {to}, and {reports} reports\n\
+            "{events} events and {rollups} pages of rollups are the same at {to}{}\n\
              writes stood still from {still_from} to {still_to}: {}, for {drained} events\n",
+            reports.text(),
             time(*pause)
         );
         if self.unreadable > 0 {
@@ -305,5 +360,23 @@ impl Switched {
             text += &format!("Back, afterwards: isotherm cutover --events-only --from {to} --to {from}\n");
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reports;
+
+    #[test]
+    fn a_comparison_without_reports_says_why() {
+        for (reports, expected) in [
+            (Reports::Compared(3), ", and 3 reports"),
+            (Reports::Compared(1), ", and 1 of 3 reports; the others would read too much"),
+            (Reports::NoKeys, "; no reports compared (no read keys)"),
+            (Reports::NoDays, "; no report was compared: there are no events"),
+            (Reports::TooMuch, "; no report was compared: both services answer 422, the reports would read too much"),
+        ] {
+            assert_eq!(reports.text(), expected);
+        }
     }
 }

@@ -7,6 +7,7 @@
 //! {"manifest":{…}}
 //! ```
 
+use std::fmt::{Display, Formatter};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -26,6 +27,8 @@ use crate::load::Url;
 
 /// The version of the format.
 const VERSION: u32 = 1;
+/// The first bytes of a file that is packed with gzip.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// A file that an export is written into. It gets its name when it is complete.
 pub(super) struct FileSink {
@@ -84,38 +87,64 @@ impl FileSink {
     }
 }
 
-/// Hands out each line of an export.
-pub(super) fn lines(path: &Path) -> Result<impl Iterator<Item = Result<String>>> {
-    let name = path.display().to_string();
-    let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
-    let lines = BufReader::new(MultiGzDecoder::new(BufReader::new(file))).lines();
-    Ok(lines.enumerate().map(move |(at, line)| line.with_context(|| format!("{name}: line {} can't be read", at + 1))))
+/// The place of a line in a file.
+pub(super) struct Place<'p> {
+    path: &'p Path,
+    /// The first line is 1.
+    number: usize,
 }
 
-pub(super) fn read(line: &str) -> Result<Line<'_>> {
-    let shown: String = line.chars().take(80).collect();
-    serde_json::from_str(line).with_context(|| format!("no line of an export: {shown}"))
+/// Hands out each line of an export, with its place.
+pub(super) fn lines<'p>(path: &'p Path) -> Result<impl Iterator<Item = Result<(Place<'p>, String)>> + use<'p>> {
+    let cannot = || format!("cannot read {}", path.display());
+    let mut file = BufReader::new(File::open(path).with_context(cannot)?);
+    let is_gzip = file.fill_buf().with_context(cannot)?.starts_with(&GZIP);
+    ensure!(is_gzip, "{}: an export is packed with gzip", Place { path, number: 1 });
+    let lines = BufReader::new(MultiGzDecoder::new(file)).lines();
+    Ok(lines.enumerate().map(move |(at, line)| {
+        let place = Place { path, number: at + 1 };
+        let line = line.with_context(|| format!("{}: line {} can't be read", path.display(), place.number))?;
+        Ok((place, line))
+    }))
+}
+
+impl Place<'_> {
+    pub(super) fn read<'l>(&self, line: &'l str) -> Result<Line<'l>> {
+        let shown = || line.chars().take(80).collect::<String>();
+        serde_json::from_str(line).with_context(|| format!("{self}: {}", shown()))
+    }
+
+    pub(super) fn page(&self, page: &RawValue) -> Result<StoredPage> {
+        page_of(page.get()).with_context(|| self.to_string())
+    }
+}
+
+/// The beginning of an error about the line.
+impl Display for Place<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: line {} is no line of an export", self.path.display(), self.number)
+    }
 }
 
 /// Reads all of the file, and checks it against its own manifest. Returns that manifest, and one without the events
 /// that expire before `horizon`.
 pub(super) fn manifest(path: &Path, horizon: u64) -> Result<(Manifest, Manifest)> {
-    let (mut found, mut promised, mut is_first) = (Manifest::default(), None, true);
+    let (mut found, mut promised) = (Manifest::default(), None);
     let mut lasting = Manifest::until(horizon);
     for line in lines(path)? {
-        let line = line?;
+        let (place, line) = line?;
         ensure!(promised.is_none(), "{}: lines follow the manifest", path.display());
-        let Line { version, event, rollups, manifest } = read(&line)?;
-        if std::mem::take(&mut is_first) {
+        let Line { version, event, rollups, manifest } = place.read(&line)?;
+        if place.number == 1 {
             let version = version.with_context(|| format!("{} is no export", path.display()))?;
             ensure!(version <= VERSION, "{} is of version {version}; this program reads {VERSION}", path.display());
         }
         if let Some(event) = event {
-            found.event_line(&event)?;
+            found.event_line(&event).with_context(|| place.to_string())?;
             lasting.event_line(&event)?;
         }
         if let Some(page) = rollups {
-            let page = page_of(page.get())?;
+            let page = place.page(page)?;
             if !is_stand_in(&page) {
                 found.page(&page);
                 lasting.page(&page);

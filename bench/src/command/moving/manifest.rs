@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use isotherm_core::{Millis, StoredPage, day_of};
+use jiff::ToSpan as _;
+use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -108,12 +110,16 @@ impl Manifest {
         Self { rollups, damaged, ..self.clone() }
     }
 
-    /// The first and the last of the newest `most` days with rollups; without rollups, of those with events.
-    pub(super) fn last_days(&self, most: usize) -> Option<(&str, &str)> {
+    /// The first and the last day with rollups among the `most` calendar days up to the last; without rollups, of days
+    /// with events.
+    pub(super) fn last_days(&self, most: i32) -> Option<(&str, &str)> {
         let of = if self.rollups.is_empty() { &self.events } else { &self.rollups };
-        let mut days = of.keys().rev().take(most).map(String::as_str);
-        let last = days.next()?;
-        Some((days.next_back().unwrap_or(last), last))
+        let (last, _) = of.last_key_value()?;
+        // A day so early that it has no date has no days before it.
+        let earliest = last.parse().and_then(|last: Date| last.checked_sub((most - 1).days()));
+        let earliest = earliest.map_or_else(|_| last.clone(), |earliest| earliest.to_string());
+        let (first, _) = of.range(earliest..).next()?;
+        Some((first, last))
     }
 
     /// Adds an event of which only the record is compared. `bits` is [`bits_of`] the record.

@@ -11,6 +11,7 @@
 mod backups;
 mod cutover;
 mod file;
+mod interrupt;
 mod lines;
 mod live;
 mod manifest;
@@ -38,6 +39,7 @@ use crate::words::grouped;
 pub(crate) use cutover::Switched;
 pub use cutover::{Cutover, cutover};
 use file::FileSink;
+use interrupt::{endless, interruptible};
 use live::Live;
 use manifest::Manifest;
 use pass::Pass;
@@ -161,6 +163,10 @@ fn horizon() -> u64 {
 /// # Errors
 /// Fails if the service refuses or does not answer, if it takes events meanwhile, or if the file can't be written.
 pub async fn export(flags: &Export) -> Result<ExitCode> {
+    interruptible(exported(flags), "no file is written").await
+}
+
+async fn exported(flags: &Export) -> Result<ExitCode> {
     let source = Source::open(&flags.url, flags.key.as_deref(), flags.care).await?;
     source.wait_until_folded().await?;
     let mut sink = Sink::File(FileSink::create(&flags.file, &flags.url)?);
@@ -184,7 +190,12 @@ pub async fn export(flags: &Export) -> Result<ExitCode> {
 /// Fails if the file is not whole, or if the service refuses or does not answer.
 pub async fn import(flags: &Import) -> Result<ExitCode> {
     let horizon = horizon();
-    let (promised, lasting) = file::manifest(&flags.file, horizon)?;
+    // A signal ends the program at once while the file is read.
+    let manifests = file::manifest(&flags.file, horizon)?;
+    interruptible(imported(flags, manifests, horizon), "what was sent stays: run the same command again").await
+}
+
+async fn imported(flags: &Import, (promised, lasting): (Manifest, Manifest), horizon: u64) -> Result<ExitCode> {
     let there = Source::open(&flags.url, flags.key.as_deref(), flags.care).await?;
     let mut target = Target::open(&flags.url, flags.key.as_deref(), flags.care, Coming::All).await?;
     target.prepare(&there, flags.beside).await?;
@@ -226,6 +237,19 @@ impl Ends {
 /// # Errors
 /// Fails if a service refuses or does not answer, or if the target has something else than the source at the end.
 pub async fn move_all(flags: &Move) -> Result<ExitCode> {
+    let again = match &flags.ends.state {
+        Some(_) => "the same command goes on from here",
+        None => "the same command goes through all of it again, and does no harm",
+    };
+    if flags.follow {
+        endless(moved(flags), &format!("{again}; `isotherm cutover` with the same flags but --follow ends the move"))
+            .await
+    } else {
+        interruptible(moved(flags), again).await
+    }
+}
+
+async fn moved(flags: &Move) -> Result<ExitCode> {
     let Opened { source, there, mut sink, mut state } = flags.ends.open(flags.beside).await?;
     let (events_only, to) = (flags.ends.events_only, there.url());
     if flags.follow {

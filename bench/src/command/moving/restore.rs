@@ -10,13 +10,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::Care;
 use super::backups::{Backups, Object, event_of};
 use super::lines::EventLine;
 use super::progress::Progress;
 use super::sink::{Coming, Target};
 use super::source::Source;
 use super::state::State;
+use super::{Care, interruptible};
 use crate::BadInput;
 use crate::command::cost::configured;
 use crate::load::Url;
@@ -147,6 +147,14 @@ struct Place {
 /// # Errors
 /// Fails if the service refuses or does not answer.
 pub async fn restore(flags: &Restore) -> Result<ExitCode> {
+    let again = match flags.state {
+        Some(_) => "the same command goes on from here",
+        None => "the same command begins anew, and what was sent stays",
+    };
+    interruptible(restore_all(flags), again).await
+}
+
+async fn restore_all(flags: &Restore) -> Result<ExitCode> {
     let (backups, service) = opened(&flags.folder, &flags.whose).map_err(BadInput)?;
     let there = Source::open(&flags.url, flags.key.as_deref(), flags.care).await?;
     let target = Target::open(&flags.url, flags.key.as_deref(), flags.care, Coming::Backups).await?;
@@ -217,6 +225,8 @@ impl Run {
                 continue;
             }
             self.object(&object).await?;
+            // An object may have nothing to send. Then this is where a signal is noticed.
+            tokio::task::yield_now().await;
             self.place.so_far.objects += 1;
             self.place.last.clone_from(&object.key);
             progress.add(object.bytes);

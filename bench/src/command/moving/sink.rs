@@ -140,13 +140,13 @@ impl Sink {
     pub(super) async fn copy(&mut self, path: &Path) -> Result<()> {
         let mut series = (PageGroup::Types, Vec::new());
         for line in file::lines(path)? {
-            let line = line?;
-            let file::Line { event, rollups, .. } = file::read(&line)?;
+            let (place, line) = line?;
+            let file::Line { event, rollups, .. } = place.read(&line)?;
             if let Some(event) = event {
                 self.event(&event).await?;
             }
             let Some(page) = rollups else { continue };
-            let page = page_of(page.get())?;
+            let page = place.page(page)?;
             let group = PageGroup::of(&page.key);
             if group != series.0 {
                 self.series(std::mem::replace(&mut series, (group, Vec::new())).1).await?;

@@ -56,6 +56,7 @@ async fn a_file_holds_what_was_exported_and_says_when_it_is_damaged() {
         std::fs::write(&path, gzip.finish().unwrap()).unwrap();
         format!("{:#}", file::manifest(&path, 0).unwrap_err())
     };
+    let name = folder.path().join("b.ndjson.gz").display().to_string();
     let lines: Vec<&str> = whole.lines().collect();
     for (text, expected) in [
         (lines[..3].join("\n"), "was broken off"),
@@ -64,7 +65,9 @@ async fn a_file_holds_what_was_exported_and_says_when_it_is_damaged() {
         ([lines[0], lines[1], lines[3]].join("\n"), "rollups of 2013-01-01: 1 at the source, 0 here"),
         (whole.replace(r#""version":1"#, r#""version":2"#), "is of version 2"),
         (format!("{whole}{}", lines[1]), "lines follow the manifest"),
-        (whole.replace("expiresAt", "expires"), "no line of an export"),
+        (whole.replace("expiresAt", "expires"), &format!("{name}: line 2 is no line of an export: {{\"event\"")),
+        (whole.replace("AQ==", "?"), &format!("{name}: line 3 is no line of an export: a page is no base64")),
+        ("a text".to_owned(), &format!("{name}: line 1 is no line of an export: a text")),
     ] {
         let error = refused(text);
         assert!(error.contains(expected), "{error}");
@@ -72,6 +75,13 @@ async fn a_file_holds_what_was_exported_and_says_when_it_is_damaged() {
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() - 12]).unwrap();
     assert!(file::manifest(&path, 0).is_err(), "a file that is cut off");
+    for other in ["", "{}\n", "a text"] {
+        let path = folder.path().join("c.txt");
+        std::fs::write(&path, other).unwrap();
+        let error = format!("{:#}", file::manifest(&path, 0).unwrap_err());
+        let expected = "c.txt: line 1 is no line of an export: an export is packed with gzip";
+        assert!(error.ends_with(expected), "{error}");
+    }
     assert!(FileSink::create(&path, &"https://a.example.com".parse().unwrap()).is_err(), "a file that is there stays");
 }
 
@@ -97,11 +107,15 @@ fn rollups_and_their_days_come_from_another_manifest() {
     let (mut events, mut rollups) = (Manifest::until(1_772_000_000), Manifest::default());
     events.event_line(&event(EVENT)).unwrap();
     assert_eq!(events.last_days(31), Some(("2025-11-21", "2025-11-21")));
-    for hour in ["0005c07a", "0005c092", "0005c0aa"] {
+    // The first page is two months older than the others.
+    for hour in ["0005bada", "0005c07a", "0005c092", "0005c0aa"] {
         rollups.page(&page_of(&PAGE.replace("0005c07a", hour)).unwrap());
     }
     let both = events.with_rollups_of(rollups);
-    assert_eq!(both.counts(), (1, 3));
+    assert_eq!(both.counts(), (1, 4));
+    assert_eq!(both.last_days(31), Some(("2013-01-01", "2013-01-03")));
+    assert_eq!(both.last_days(1), Some(("2013-01-03", "2013-01-03")));
+    assert_eq!(both.last_days(63), Some(("2012-11-02", "2013-01-03")));
     assert_eq!(both.last_days(2), Some(("2013-01-02", "2013-01-03")));
     assert_eq!(Manifest::default().last_days(2), None);
 }

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::model::logs::entry::{Entry, began, seconds, time};
+use crate::model::logs::entry::{Entry, began, is_whole, seconds, time};
 
 /// The types of requests that a line begins with.
 const TYPES: [&str; 6] = ["http", "https", "h2", "grpcs", "ws", "wss"];
@@ -17,8 +17,10 @@ pub(super) fn read(line: &str) -> Result<Entry> {
     let parts = [field(5)?, field(6)?, field(7)?].map(seconds);
     let duration = parts.into_iter().flatten().reduce(|one, two| one + two);
     let bytes = |nth| field(nth)?.parse::<u64>().context("has no number of bytes");
+    let end = time(field(1)?)?;
     Ok(Entry {
-        at: began(time(field(1)?)?, duration),
+        at: began(end, duration),
+        is_whole: is_whole(end),
         status: field(8)?.parse().ok(),
         duration,
         bytes: Some(bytes(10)?.saturating_add(bytes(11)?)),

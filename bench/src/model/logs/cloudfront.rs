@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 
-use crate::model::logs::entry::{Entry, began, seconds, time};
+use crate::model::logs::entry::{Entry, began, is_whole, seconds, time};
 
 /// The names of the columns.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,8 +25,10 @@ pub(super) fn read(line: &str, columns: &mut Columns) -> Result<Option<Entry>> {
     let (date, clock) = (field("date").context("has no date")?, field("time").context("has no time")?);
     let duration = field("time-taken").and_then(seconds);
     let bytes = ["sc-bytes", "cs-bytes"].map(|name| field(name)?.parse::<u64>().ok());
+    let end = time(&format!("{date}T{clock}Z"))?;
     Ok(Some(Entry {
-        at: began(time(&format!("{date}T{clock}Z"))?, duration),
+        at: began(end, duration),
+        is_whole: is_whole(end),
         status: field("sc-status").and_then(|status| status.parse().ok()),
         duration,
         bytes: bytes.into_iter().flatten().reduce(u64::saturating_add),

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 
-use crate::model::logs::entry::{Entry, apache_time, seconds};
+use crate::model::logs::entry::{Entry, apache_time, is_whole, seconds};
 
 /// The entry of a line.
 pub(super) fn read(line: &str) -> Result<Entry> {
@@ -19,7 +19,8 @@ pub(super) fn read(line: &str) -> Result<Entry> {
     let last = line.rsplit('"').next().unwrap_or_default();
     // Without other quotation marks the last word is the number of bytes, or API Gateway's id.
     let duration = if rest.contains('"') { last.split_whitespace().next().and_then(seconds) } else { None };
-    Ok(Entry { at: apache_time(time)?, status: Some(status), duration, bytes, ..Entry::default() })
+    let at = apache_time(time)?;
+    Ok(Entry { at, is_whole: is_whole(at), status: Some(status), duration, bytes, ..Entry::default() })
 }
 
 /// What follows a text whose quotation marks may be escaped.

@@ -10,6 +10,8 @@ use crate::model::simulate::time::Micros;
 pub(crate) struct Entry {
     /// When it arrived, in microseconds since 1970.
     pub at: i64,
+    /// Whether the time in the line is a whole second.
+    pub is_whole: bool,
     pub status: Option<u16>,
     /// How long the answer took.
     pub duration: Option<Micros>,
@@ -43,6 +45,11 @@ pub(super) fn seconds(text: &str) -> Option<Micros> {
 /// Milliseconds.
 pub(super) fn millis(ms: f64) -> Option<Micros> {
     (0.0..1e12).contains(&ms).then(|| Micros::from_ms(ms))
+}
+
+/// Whether a time in microseconds is a whole second.
+pub(super) fn is_whole(time: i64) -> bool {
+    time % 1_000_000 == 0
 }
 
 /// The time of a request that ended at `end`.

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 
-use crate::model::logs::entry::{Entry, apache_time, began, millis, time};
+use crate::model::logs::entry::{Entry, apache_time, began, is_whole, millis, time};
 use crate::model::logs::report;
 use crate::model::simulate::time::Micros;
 
@@ -60,7 +60,7 @@ pub(super) fn read(line: &str) -> Result<Option<Entry>> {
         BYTES.iter().filter_map(|name| as_number(fields.get(*name)?)).map(|bytes| bytes as u64).collect();
     let status = number(&STATUS).filter(|status| (100.0..1000.0).contains(status)).map(|status| status as u16);
     let bytes = bytes.into_iter().reduce(u64::saturating_add);
-    Ok(Some(Entry { at, status, duration, bytes, ..Entry::default() }))
+    Ok(Some(Entry { at, is_whole: is_whole(at), status, duration, bytes, ..Entry::default() }))
 }
 
 /// Lambda's report of an invocation, written at its end.
@@ -69,8 +69,10 @@ fn platform_report(fields: &Map<String, Value>) -> Result<Entry> {
     let number = |name: &str| metrics.get(name).and_then(as_number);
     let duration = number("durationMs").and_then(millis).context("has no durationMs")?;
     let init = number("initDurationMs").and_then(millis);
+    let end = began_at(fields)?;
     Ok(Entry {
-        at: began(began_at(fields)?, Some(duration + init.unwrap_or_default())),
+        at: began(end, Some(duration + init.unwrap_or_default())),
+        is_whole: is_whole(end),
         duration: Some(duration),
         init,
         billed: number("billedDurationMs").and_then(millis),

@@ -12,7 +12,7 @@ pub(crate) mod observed;
 mod otlp;
 mod report;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::model::logs::cloudfront::Columns;
 use crate::model::logs::entry::Entry;
@@ -84,6 +84,8 @@ pub(crate) struct Log {
     pub entries: Vec<Entry>,
     /// What a reader has to know: the format, and the lines that could not be read.
     pub notes: Vec<String>,
+    /// Whether all times in it are whole seconds, and not all the same.
+    pub is_in_seconds: bool,
 }
 
 /// Reads a log, whatever the order of its lines.
@@ -95,17 +97,16 @@ pub(crate) fn read(mut lines: Lines) -> Result<Log> {
     let mut format: Option<Format> = None;
     let mut entries = Vec::new();
     let (mut good, mut bad, mut shown) = (0_u64, 0_u64, Vec::new());
-    while let Some(line) = lines.next()? {
-        if line.trim().is_empty() {
+    while let Some(line) = lines.next_or_bad()? {
+        if line.as_ref().is_ok_and(|line| line.trim().is_empty()) {
             continue;
         }
-        if format.is_none() {
-            format = Format::of(line);
-        }
-        let read = match &mut format {
-            Some(format) => format.read(line),
-            None => Err(anyhow!("is of no log that is known")),
-        };
+        let read = line.and_then(|line| {
+            if format.is_none() {
+                format = Format::of(line);
+            }
+            format.as_mut().context("is of no log that is known")?.read(line)
+        });
         match read {
             Ok(read) => {
                 good += 1;
@@ -128,12 +129,14 @@ pub(crate) fn read(mut lines: Lines) -> Result<Log> {
     ensure!(bad <= good, "{} of {} lines of {} can't be read: {}", bad, bad + good, lines.name(), shown.join("; "));
     ensure!(!entries.is_empty(), "{} has no request", lines.name());
     entries.sort_by_key(|entry: &Entry| entry.at);
+    let are_apart = entries.first().map(|entry| entry.at) != entries.last().map(|entry| entry.at);
+    let is_in_seconds = are_apart && entries.iter().all(|entry| entry.is_whole);
     let name = format.map_or("", |format| format.name());
     let mut notes = vec![format!("{}: {name}, {} requests", lines.name(), amount(entries.len() as f64))];
     if bad > 0 {
         notes.push(format!("{} lines can't be read and are left out: {}", amount(bad as f64), shown.join("; ")));
     }
-    Ok(Log { entries, notes })
+    Ok(Log { entries, notes, is_in_seconds })
 }
 
 #[cfg(test)]

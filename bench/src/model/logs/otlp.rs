@@ -5,7 +5,7 @@
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::model::logs::entry::Entry;
+use crate::model::logs::entry::{Entry, is_whole};
 use crate::model::simulate::time::Micros;
 
 /// The names of the status, the present one first.
@@ -35,8 +35,10 @@ fn entry(span: &Value) -> Result<Entry> {
         nanos.with_context(|| format!("{name} of a span is no time"))
     };
     let (start, end) = (nanos("startTimeUnixNano")?, nanos("endTimeUnixNano")?);
+    let at = i64::try_from(start / 1000).context("a span starts too late")?;
     Ok(Entry {
-        at: i64::try_from(start / 1000).context("a span starts too late")?,
+        at,
+        is_whole: is_whole(at),
         status: status(span),
         duration: Some(Micros(end.saturating_sub(start) / 1000)),
         ..Entry::default()

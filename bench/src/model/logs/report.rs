@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use crate::model::logs::entry::{Entry, began, millis, time};
+use crate::model::logs::entry::{Entry, began, is_whole, millis, time};
 
 /// Lines that Lambda writes about an invocation beside its REPORT.
 const OTHERS: [&str; 4] = ["INIT_START", "START RequestId:", "END RequestId:", "XRAY TraceId:"];
@@ -31,6 +31,7 @@ pub(super) fn of(end: i64, report: &str) -> Result<Entry> {
     let init = field("Init Duration").and_then(millis);
     Ok(Entry {
         at: began(end, Some(duration + init.unwrap_or_default())),
+        is_whole: is_whole(end),
         duration: Some(duration),
         init,
         billed: field("Billed Duration").and_then(millis),

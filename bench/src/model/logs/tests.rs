@@ -31,6 +31,7 @@ const REPORT: &str = "REPORT RequestId: 8f507cfc-xmpl-4697-b07a-ac58fc914c95\tDu
 fn lambda_s_reports_are_read_as_text_and_as_json() {
     let expected = Entry {
         at: at("2026-11-27T10:00:00Z") - 112_500,
+        is_whole: true,
         duration: ms(12.5),
         init: ms(100.0),
         billed: ms(113.0),
@@ -132,6 +133,33 @@ fn lines_may_come_in_any_order_and_bad_ones_are_counted_and_shown() {
         log.notes
     );
     assert!(log.notes[1].contains("mine.csv:5: has no time"), "{:?}", log.notes);
+}
+
+#[test]
+fn a_line_that_is_no_text_is_a_bad_line_and_most_lines_must_be_good() {
+    let read = |bytes: &[u8]| read(Lines::new(std::io::Cursor::new(bytes.to_vec()), "mine.log".to_owned()).unwrap());
+    let good = &b"{\"time\":\"2026-11-27T10:00:00Z\"}\n"[..];
+    let long = vec![b'x'; 3 << 20];
+    let log = read(&[&b"\xff\n"[..], good, good, &long, b"\n", good].concat()).unwrap();
+    assert_eq!(log.entries.len(), 3);
+    let bad = "2 lines can't be read and are left out: mine.log:1: is not UTF-8; mine.log:4: is longer than a megabyte";
+    assert_eq!(log.notes[1], bad);
+    let error = read(&[good, b"\xff\n\xfe\n"].concat()).unwrap_err().to_string();
+    assert!(error.starts_with("2 of 3 lines of mine.log can't be read: mine.log:2: is not UTF-8"), "{error}");
+}
+
+#[test]
+fn a_log_is_in_seconds_if_all_of_its_own_times_are() {
+    let cloudfront = |times: [&str; 2]| {
+        let lines = times.map(|time| format!("2026-11-27\t{time}\t0.250\n"));
+        read_all(&format!("#Fields: date time time-taken\n{}", lines.concat())).is_in_seconds
+    };
+    assert!(cloudfront(["10:00:00", "10:00:01"]), "what took a fraction may be logged in seconds");
+    assert!(!cloudfront(["10:00:00", "10:00:01.5"]));
+    assert!(!cloudfront(["10:00:00", "10:00:00"]), "all at the same time");
+    let line = |ms: u64| format!("{{\"time\":{}}}\n", 1_795_773_600_000 + ms);
+    assert!(read_all(&(line(0) + &line(2000))).is_in_seconds);
+    assert!(!read_all(&(line(0) + &line(2001))).is_in_seconds);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, ensure};
 
 /// Opens a file that a trace names. Only the program knows how.
 pub(crate) type Open<'o> = &'o dyn Fn(&Path) -> Result<Lines>;
@@ -13,7 +13,9 @@ pub(crate) struct Lines {
     reader: Box<dyn BufRead>,
     name: String,
     number: u64,
-    line: String,
+    line: Vec<u8>,
+    /// Whether the last line was too long, so that its rest is still to be read.
+    is_cut: bool,
 }
 
 /// Longer lines are refused. A row of the widest format has 1,440 counts and at most about 20,000 bytes.
@@ -32,7 +34,7 @@ impl Lines {
         } else {
             Box::new(plain)
         };
-        Ok(Self { reader, name, number: 0, line: String::new() })
+        Ok(Self { reader, name, number: 0, line: Vec::new(), is_cut: false })
     }
 
     /// The next line without its end, and the first without a byte order mark; `None` after the last.
@@ -40,14 +42,43 @@ impl Lines {
     /// # Errors
     /// Fails if the line can't be read, is not text, or is too long.
     pub(crate) fn next(&mut self) -> Result<Option<&str>> {
+        if !self.advance()? {
+            return Ok(None);
+        }
+        self.text().map(Some).map_err(|error| anyhow!("{}: {error}", self.place()))
+    }
+
+    /// Like [`Self::next`], but a line that is not text or is too long is an error of that line alone: the next call goes
+    /// on behind it.
+    ///
+    /// # Errors
+    /// Fails if the file can't be read.
+    pub(crate) fn next_or_bad(&mut self) -> Result<Option<Result<&str>>> {
+        Ok(if self.advance()? { Some(self.text()) } else { None })
+    }
+
+    /// Reads the next line, of a long one only the beginning; `false` after the last.
+    fn advance(&mut self) -> Result<bool> {
+        if self.is_cut {
+            self.reader.skip_until(b'\n').with_context(|| self.place())?;
+        }
         self.line.clear();
         self.number += 1;
-        let read = self.reader.by_ref().take(LONGEST).read_line(&mut self.line).with_context(|| self.place())?;
-        if read as u64 == LONGEST {
-            anyhow::bail!("{}: is longer than a megabyte", self.place());
-        }
-        let line = if self.number == 1 { self.line.trim_start_matches('\u{feff}') } else { &self.line };
-        Ok((read > 0).then(|| line.trim_end_matches(['\n', '\r'])))
+        self.reader.by_ref().take(LONGEST).read_until(b'\n', &mut self.line).with_context(|| self.place())?;
+        self.is_cut = self.is_too_long() && !self.line.ends_with(b"\n");
+        Ok(!self.line.is_empty())
+    }
+
+    fn is_too_long(&self) -> bool {
+        self.line.len() as u64 == LONGEST
+    }
+
+    /// The text of the line that was read.
+    fn text(&self) -> Result<&str> {
+        ensure!(!self.is_too_long(), "is longer than a megabyte");
+        let line = std::str::from_utf8(&self.line).map_err(|_not_text| anyhow!("is not UTF-8"))?;
+        let line = if self.number == 1 { line.trim_start_matches('\u{feff}') } else { line };
+        Ok(line.trim_end_matches(['\n', '\r']))
     }
 
     /// The name of the file, for messages.
@@ -91,6 +122,33 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_line_that_is_no_text_or_too_long_is_named_and_may_be_passed_over() {
+        let long = vec![b'x'; 3 * LONGEST as usize];
+        let full = vec![b'x'; LONGEST as usize - 1];
+        let bytes = [&b"a\n\xff\n"[..], &long[..], b"\nb\n", &full[..], b"\nc\n", &long[..]].concat();
+        let open = |bytes: &[u8]| Lines::new(std::io::Cursor::new(bytes.to_vec()), "mine.log".to_owned()).unwrap();
+        let mut lines = open(&bytes);
+        let mut all = Vec::new();
+        while let Some(line) = lines.next_or_bad().unwrap() {
+            all.push(line.map(str::to_owned).map_err(|error| error.to_string()));
+        }
+        let expected = [
+            Ok("a"),
+            Err("is not UTF-8"),
+            Err("is longer than a megabyte"),
+            Ok("b"),
+            Err("is longer than a megabyte"),
+            Ok("c"),
+            Err("is longer than a megabyte"),
+        ];
+        assert_eq!(all, expected.map(|line| line.map(str::to_owned).map_err(str::to_owned)));
+        assert!(lines.line.capacity() as u64 <= 2 * LONGEST, "{}", lines.line.capacity());
+        for (from, expect) in [(2, "mine.log:1: is not UTF-8"), (4, "mine.log:1: is longer than a megabyte")] {
+            assert_eq!(open(&bytes[from..]).next().unwrap_err().to_string(), expect);
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_is_named() {
         let mut cut = gzip("a,b,c\n");
         cut.truncate(cut.len() - 6);
@@ -104,5 +162,12 @@ pub(crate) mod tests {
             }
         };
         assert!(error.starts_with("cut.gz:"), "{error}");
+        // What is wrong with the file is no bad line.
+        let mut cut = gzip("a,b,c\n");
+        cut.truncate(cut.len() - 6);
+        let mut lines = Lines::new(std::io::Cursor::new(cut), "cut.gz".to_owned()).unwrap();
+        while let Ok(line) = lines.next_or_bad().map(|line| line.map(|line| line.is_ok())) {
+            assert_eq!(line, Some(true));
+        }
     }
 }

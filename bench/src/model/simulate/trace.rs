@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use isotherm_core::Millis;
 
 use crate::contract::Contract;
+use crate::model::cost::given::SECONDS;
 use crate::model::logs;
 use crate::model::logs::entry::Entry;
 use crate::model::logs::observed::Observed;
@@ -18,6 +19,7 @@ use crate::model::simulate::input::{Lines, Open};
 use crate::model::simulate::options::Options;
 use crate::model::simulate::scale::Scaled;
 use crate::model::simulate::time::{Micros, parse_rate};
+use crate::words::amount;
 use crate::workload::Workload;
 
 /// The default length of generated arrivals.
@@ -29,23 +31,54 @@ const AFTER_BURST: Micros = Micros(3600 * 1_000_000);
 /// The default window in which the rows of a trace per invocation are sorted.
 const WINDOW: Micros = Micros(24 * 3600 * 1_000_000);
 
+/// The spread of a log whose times are whole seconds has a random stream of its own.
+const SECONDS_STREAM: u64 = 0x5ec0_4d50_0000_0000;
+
 /// A trace as `--trace` names it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Spec {
     text: String,
     kind: Kind,
+    /// The rate that generated arrivals have exactly, and not only on average.
+    exact_rate: Option<f64>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 enum Kind {
-    Flights { spread: Micros },
-    Events { file: PathBuf, spread: Micros },
-    Poisson { rate: f64 },
-    Bursty { rate: f64, size: f64, within: Micros },
-    Burst { count: u64, spread: Spread, after: Micros },
-    Logs { file: PathBuf, spread: Micros },
-    Azure2019 { file: PathBuf, function: Option<String> },
-    Azure2021 { file: PathBuf, function: Option<String>, window: Micros },
+    Flights {
+        spread: Micros,
+    },
+    Events {
+        file: PathBuf,
+        spread: Micros,
+    },
+    Poisson {
+        rate: f64,
+    },
+    Bursty {
+        rate: f64,
+        size: f64,
+        within: Micros,
+    },
+    Burst {
+        count: u64,
+        spread: Spread,
+        after: Micros,
+    },
+    /// Without a spread, whole seconds are spread over a second.
+    Logs {
+        file: PathBuf,
+        spread: Option<Micros>,
+    },
+    Azure2019 {
+        file: PathBuf,
+        function: Option<String>,
+    },
+    Azure2021 {
+        file: PathBuf,
+        function: Option<String>,
+        window: Micros,
+    },
 }
 
 impl FromStr for Spec {
@@ -64,7 +97,7 @@ impl FromStr for Spec {
         let kind = match name {
             "flights" => Kind::Flights { spread: options.time("spread")?.unwrap_or_default() },
             "events" => Kind::Events { file: file()?, spread: options.time("spread")?.unwrap_or_default() },
-            "logs" => Kind::Logs { file: file()?, spread: options.time("spread")?.unwrap_or_default() },
+            "logs" => Kind::Logs { file: file()?, spread: options.time("spread")? },
             "poisson" => Kind::Poisson { rate: parse_rate(argument)? },
             "bursty" => Kind::Bursty {
                 rate: parse_rate(argument)?,
@@ -93,7 +126,7 @@ impl FromStr for Spec {
             ),
         };
         options.finish(name)?;
-        Ok(Self { text: text.to_owned(), kind })
+        Ok(Self { text: text.to_owned(), kind, exact_rate: None })
     }
 }
 
@@ -101,6 +134,13 @@ impl Spec {
     /// The text of the flag.
     pub(crate) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The same independent arrivals or bursts, of which those within the duration come at exactly this rate, in requests
+    /// per second. A draw has its rate only on average.
+    #[must_use]
+    pub(crate) fn exactly(self, rate: f64) -> Self {
+        Self { exact_rate: Some(rate), ..self }
     }
 
     /// The file of a log, which is read as a whole before anything is replayed.
@@ -118,7 +158,7 @@ impl Spec {
     /// after it, or within the trace's own `spread`.
     ///
     /// # Errors
-    /// Fails if a file can't be opened, or if its beginning is wrong.
+    /// Fails if a file can't be opened, if its beginning is wrong, or if arrivals at an exact rate have no request.
     pub(crate) fn open(&self, scale: f64, duration: Option<Micros>, seed: u64, open: Open<'_>) -> Result<Trace> {
         let copies = |arrivals, spread| -> Arrivals { Box::new(Scaled::new(arrivals, scale, spread, seed)) };
         let generated = |default: Micros| Some(duration.unwrap_or(default));
@@ -132,17 +172,26 @@ impl Spec {
             }
             Kind::Events { file, spread } => (copies(Box::new(Events::new(open(file)?)?), *spread), None),
             Kind::Logs { file, spread } => {
-                let log = logs::read(open(file)?)?;
+                let mut log = logs::read(open(file)?)?;
                 has_service = log.entries.iter().all(|entry| entry.duration.is_some());
                 // More arrivals than there were, or fewer, are not those that were observed.
-                let is_whole = scale == 1.0 && duration.is_none() && *spread == Micros::ZERO;
+                let is_whole = scale == 1.0 && duration.is_none() && spread.is_none_or(|spread| spread == Micros::ZERO);
                 observed = Observed::of(&log.entries).filter(|_| is_whole);
+                let mut arrivals = logged(log.entries);
+                if log.is_in_seconds && spread.is_none() {
+                    log.notes.push("times are whole seconds: requests are spread within each".to_owned());
+                    let seed = seed.wrapping_add(SECONDS_STREAM);
+                    arrivals = Box::new(Scaled::new(arrivals, 1.0, Micros::SECOND, seed));
+                }
                 notes = log.notes;
-                (copies(logged(log.entries), *spread), None)
+                (copies(arrivals, spread.unwrap_or_default()), None)
             }
-            Kind::Poisson { rate } => (plain(generate::poisson(rate * scale, seed)), generated(GENERATED)),
+            Kind::Poisson { rate } => {
+                self.generated(rate * scale, scale, duration, |rate| generate::poisson(rate, seed))?
+            }
             Kind::Bursty { rate, size, within } => {
-                (plain(generate::bursty(rate * scale, *size, *within, seed)), generated(GENERATED))
+                let bursts = |rate| generate::bursty(rate, *size, *within, seed);
+                self.generated(rate * scale, scale, duration, bursts)?
             }
             Kind::Burst { count, spread, after } => {
                 let count = (*count as f64 * scale).round() as u64;
@@ -172,6 +221,33 @@ impl Spec {
         let last = end.or(duration).unwrap_or(Micros(u64::MAX));
         let is_before = move |arrival: &Result<Arrival>| arrival.as_ref().map_or(true, |arrival| arrival.at <= last);
         Ok(Trace { arrivals: Box::new(arrivals.take_while(is_before)), end, has_service, notes, observed })
+    }
+
+    /// Arrivals that `draw` generates at a rate, and their end.
+    ///
+    /// For an exact rate, the requests that a draw has are counted first. They end when that number is due, and are drawn
+    /// again at the rate that they really had.
+    fn generated<I: Iterator<Item = Micros> + 'static>(
+        &self,
+        rate: f64,
+        scale: f64,
+        duration: Option<Micros>,
+        draw: impl Fn(f64) -> I,
+    ) -> Result<(Arrivals, Option<Micros>)> {
+        let duration = duration.unwrap_or(GENERATED);
+        let Some(exact) = self.exact_rate.map(|exact| exact * scale) else {
+            return Ok((plain(draw(rate)), Some(duration)));
+        };
+        let drawn = draw(rate).take_while(|at| *at <= duration).count();
+        ensure!(
+            drawn > 0,
+            "too few requests to simulate: none comes within {duration} at {} a month, so ask for more with --requests",
+            amount(exact * SECONDS)
+        );
+        let end = Micros::from_seconds(drawn as f64 / exact);
+        let arrivals = draw(rate * duration.seconds() / end.seconds()).take(drawn);
+        // The last burst may go on for a moment.
+        Ok((plain(arrivals.map(move |at| at.min(end))), Some(end)))
     }
 }
 
@@ -287,6 +363,54 @@ mod tests {
             let error = format!("{:#}", Events::new(lines(&text)).unwrap().find_map(Result::err).unwrap());
             assert!(error.starts_with(expect), "{error}");
         }
+    }
+
+    #[test]
+    fn whole_seconds_of_a_log_are_spread_unless_a_spread_is_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("access.log");
+        let line = |at: &str| format!("192.0.2.1 - - [27/Nov/2026:10:00:{at} +0000] \"GET / HTTP/1.1\" 200 5\n");
+        std::fs::write(&file, line("00").repeat(50) + &line("01").repeat(50)).unwrap();
+        let logs = format!("logs:{}", file.display());
+        let seconds = |times: &[Micros]| times.iter().map(|at| at.0 / 1_000_000).collect::<Vec<_>>();
+        let together = times(&format!("{logs},spread=0s"), 1.0, None);
+        assert_eq!(together, [[Micros::ZERO; 50], [Micros::SECOND; 50]].concat());
+        let spread = times(&logs, 1.0, None);
+        assert_eq!(seconds(&spread), seconds(&together));
+        assert!(spread.windows(2).filter(|two| two[0] == two[1]).count() < 5, "{spread:?}");
+        // The other copies come within a minute, as without a spread.
+        assert!(times(&logs, 3.0, None).last().unwrap().0 > 10_000_000);
+        let notes = |text: &str| {
+            let trace = text.parse::<Spec>().unwrap().open(1.0, None, 1, &crate::command::watched::open).unwrap();
+            trace.notes.join("\n")
+        };
+        assert!(notes(&logs).ends_with("\ntimes are whole seconds: requests are spread within each"));
+        assert!(!notes(&format!("{logs},spread=0s")).contains("whole seconds"));
+        // Fractions stay as they are.
+        let line = |ms: u64| format!("{{\"time\":{}}}\n", 1_795_773_600_000 + ms);
+        std::fs::write(&file, line(0) + &line(0) + &line(2500)).unwrap();
+        assert_eq!(times(&logs, 1.0, None), [Micros::ZERO, Micros::ZERO, Micros(2_500_000)]);
+    }
+
+    #[test]
+    fn an_exact_rate_holds_for_every_draw() {
+        let day = Micros(24 * 3600 * 1_000_000);
+        for (text, rate) in [("poisson:40/h", 40.0 / 3600.0), ("bursty:40/h,size=20,within=1s", 40.0 / 3600.0)] {
+            for seed in 1..20 {
+                let spec = text.parse::<Spec>().unwrap().exactly(rate);
+                let trace = spec.open(1.0, Some(day), seed, &crate::command::watched::open).unwrap();
+                let end = trace.end.unwrap();
+                let times: Vec<Micros> = trace.arrivals.map(|arrival| arrival.unwrap().at).collect();
+                assert!(times.is_sorted() && times.iter().all(|at| *at <= end), "{text}, seed {seed}");
+                assert!((times.len() as f64 / end.seconds() / rate - 1.0).abs() < 1e-9, "{text}, seed {seed}");
+            }
+        }
+        let few = "poisson:1/h".parse::<Spec>().unwrap().exactly(1.0 / 3600.0);
+        let error = few.open(1.0, Some(Micros(1)), 1, &crate::command::watched::open).err().unwrap().to_string();
+        assert_eq!(
+            error,
+            "too few requests to simulate: none comes within 1us at 730 a month, so ask for more with --requests"
+        );
     }
 
     #[test]
