@@ -310,7 +310,10 @@ impl fmt::Display for Rejection {
             Self::InvalidBatch(problem) => write!(f, r#"a batch is {{"events":[…]}} or NDJSON: {problem}"#),
             Self::InvalidDelivery(expected) => write!(f, "the body is something else than expected: {expected}"),
             Self::MissingAttribute(name) => {
-                write!(f, "a CloudEvent needs the attribute {name}: a text, and specversion is 1.0")
+                write!(
+                    f,
+                    "{name} is missing or wrong: a CloudEvent has id, source and type as texts, and specversion 1.0"
+                )
             }
             Self::UnknownMessage(sent) => {
                 write!(f, "unknown type {sent:?}: a message has the type track, page, screen, identify, group or alias")

@@ -342,7 +342,9 @@ fn a_log_without_durations_takes_those_of_the_flags() {
     std::fs::write(&file, (0..60).map(line).collect::<String>()).unwrap();
     let words = format!("--trace logs:{} --policy container", file.display());
     let report = json(&words);
-    assert_eq!((&report["trace"]["requests"], &report["trace"]["seconds"]), (&60.into(), &59.0.into()));
+    assert_eq!(report["trace"]["requests"], 60);
+    // Its times are whole seconds, so each request comes some time within its second.
+    assert!((58.0..60.0).contains(&report["trace"]["seconds"].as_f64().unwrap()), "{}", report["trace"]);
     assert!(report["policies"][0]["sources"]["service"].as_str().unwrap().starts_with("assumed"), "{report}");
     std::fs::write(&file, "no log\n").unwrap();
     let error = format!("{:#}", simulated(&flags(&words).unwrap()).unwrap_err());
