@@ -135,9 +135,9 @@ fn unit(run: &Run, tally: &mut Tally) -> Result<()> {
         if is_quick { &["--skip", "wasm::", "--skip", "every_platform::"][..] } else { &["--skip", "wasm::"] };
     let programs = run.test_programs()?;
     let is_unit = |program: &&TestProgram| !PLATFORMS.iter().any(|platform| program.tests_platform(platform));
-    // Libraries' own tests compute, and so come first: the others mostly wait.
+    // The longest come first, so that none is left to run alone in the end.
     let mut units: Vec<_> = programs.iter().filter(is_unit).collect();
-    units.sort_by_key(|program| !program.is_of_library());
+    units.sort_by_key(|program| program.place());
     // The hosts' own tests start artifacts, and fail if there are none.
     let mut runs: Vec<TestRun> = units.into_iter().map(|program| with_artifacts(program.run(arguments))).collect();
     if !is_quick {

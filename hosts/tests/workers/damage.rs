@@ -33,12 +33,11 @@ async fn until_folded(data: &Path) {
     until("all is folded", async || unfolded(data) == 0).await;
 }
 
-/// Changes rows of the stopped host's only shard. Returns how many.
+/// Changes rows of the stopped host's only shard. Returns how many. workerd's own database beside it has no such table.
 fn damage(data: &Path, statement: &str) -> usize {
     let files = std::fs::read_dir(data.join("isotherm-shard")).unwrap().map(|file| file.unwrap().path());
-    let mut databases = files.filter(|file| file.extension().is_some_and(|extension| extension == "sqlite"));
-    let changes = databases.by_ref().map(|file| Connection::open(file).unwrap().execute(statement, []).unwrap());
-    changes.sum()
+    let databases = files.filter(|file| file.extension().is_some_and(|extension| extension == "sqlite"));
+    databases.filter_map(|file| Connection::open(file).unwrap().execute(statement, []).ok()).sum()
 }
 
 #[tokio::test(flavor = "multi_thread")]

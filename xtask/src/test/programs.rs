@@ -59,9 +59,14 @@ impl TestProgram {
         self.folder == paths::root().join(CONFORMANCE) && self.source == Path::new(&format!("tests/{platform}.rs"))
     }
 
-    /// True for the tests within a library.
-    pub(super) fn is_of_library(&self) -> bool {
-        self.source == Path::new("src/lib.rs")
+    /// The place among other programs: the tests of workerd's host wait for minutes, those within libraries compute, and the
+    /// others are short.
+    pub(super) fn place(&self) -> u8 {
+        match self.source.to_str() {
+            Some("tests/workers.rs") => 0,
+            Some("src/lib.rs") => 1,
+            _ => 2,
+        }
     }
 
     /// A run with these arguments of libtest.
