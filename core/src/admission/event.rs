@@ -252,9 +252,9 @@ fn id(value: Value<'_>) -> Value<'_> {
     }
 }
 
-/// Whether this record holds an event within the limits of the contract. Tags stand beside the properties that a client
-/// may send.
-pub(crate) fn is_kept(record: &str, occurred_at: Millis, received_at: Millis) -> bool {
+/// True for the record of an event that a client could have sent. The service's own tags are not counted among its
+/// properties.
+pub(crate) fn is_within_limits(record: &str, occurred_at: Millis, received_at: Millis) -> bool {
     let Ok(Value::Object(members)) = json::read(record) else { return false };
     let is_valid = |(known, value): &(Cow<'_, str>, Value<'_>)| match (known.as_ref(), value) {
         ("userId" | "eventType" | "messageId", Value::String(text)) => name_flaw(text).is_none(),

@@ -115,7 +115,7 @@ fn event(line: &str) -> Result<NewEvent, Rejection> {
         let head = RawMembers::read(record, EVENT).ok()?;
         let (occurred_at, received_at) = (head.time("timestamp")?, head.time("receivedAt")?);
         // What folds write is bounded because events are.
-        if !event::is_kept(record, occurred_at, received_at) {
+        if !event::is_within_limits(record, occurred_at, received_at) {
             return None;
         }
         let expires_at: u64 = line.get("expiresAt")?.parse().ok()?;

@@ -289,12 +289,12 @@ pub(crate) fn named_in(row: &[u8], ids: &[EventId]) -> Option<Vec<(u64, EventId)
     Some(ids.iter().flat_map(|id| with_key(&entries, key(*id)).map(|block| (block, *id))).collect())
 }
 
-/// Whether these bytes are a row of level 1 or further.
+/// True for the bytes of a row of level 1 or further.
 pub(crate) fn is_row(row: &[u8]) -> bool {
     matches!(row, [formats::RUN, 0, rest @ ..] if rest.len().is_multiple_of(ENTRY))
 }
 
-/// Whether the row with this number is the one of its level that may have the id. `rows` are all that were read.
+/// True if the row with this number is the one of its level that may have the id. `rows` are all that were read.
 pub(crate) fn is_told_by(number: u64, rows: &[Row], id: EventId) -> bool {
     let last = number >> KEY_BITS << KEY_BITS | key(id);
     number <= last && !rows.iter().any(|row| number < row.number && row.number <= last)

@@ -148,7 +148,7 @@ impl Dialect {
         }
     }
 
-    /// Whether the body need not be UTF-8, because it is an event's data.
+    /// True if the body may be in any charset, because it is an event's data.
     pub(crate) fn takes_any_charset(self, essence: &str) -> bool {
         self == Self::CloudEvents && ![cloudevents::STRUCTURED, cloudevents::BATCHED].contains(&essence)
     }

@@ -43,7 +43,7 @@ pub struct CompactionTurn {
     after: Option<KeyRange>,
     days: Vec<KeyRange>,
     has_more: bool,
-    /// Whether a fold came between, in this pass.
+    /// A fold came between, in this pass.
     has_lost_race: bool,
     has_failed: bool,
     /// The passes in which a fold came between.

@@ -10,7 +10,7 @@ use crate::model::simulate::time::Micros;
 pub(crate) struct Entry {
     /// When it arrived, in microseconds since 1970.
     pub at: i64,
-    /// Whether the time in the line is a whole second.
+    /// True if the line gives the time in whole seconds.
     pub is_whole: bool,
     pub status: Option<u16>,
     /// How long the answer took.
@@ -47,7 +47,7 @@ pub(super) fn millis(ms: f64) -> Option<Micros> {
     (0.0..1e12).contains(&ms).then(|| Micros::from_ms(ms))
 }
 
-/// Whether a time in microseconds is a whole second.
+/// True for a whole second, given in microseconds.
 pub(super) fn is_whole(time: i64) -> bool {
     time % 1_000_000 == 0
 }

@@ -84,7 +84,7 @@ pub(crate) struct Log {
     pub entries: Vec<Entry>,
     /// What a reader has to know: the format, and the lines that could not be read.
     pub notes: Vec<String>,
-    /// Whether all times in it are whole seconds, and not all the same.
+    /// True if all times in it are whole seconds, and at least two differ.
     pub is_in_seconds: bool,
 }
 

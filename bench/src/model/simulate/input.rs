@@ -14,7 +14,7 @@ pub(crate) struct Lines {
     name: String,
     number: u64,
     line: Vec<u8>,
-    /// Whether the last line was too long, so that its rest is still to be read.
+    /// True if the last line was too long. Its rest is still to be read.
     is_cut: bool,
 }
 
