@@ -95,9 +95,9 @@ pub(crate) fn event(text: &str) -> Result<Foreign<'_>, Rejection> {
     properties.extend(binary.map(|binary| (Cow::Borrowed("data_base64"), binary)));
     let (source, subject) = (find(&members, "source"), find(&members, "subject"));
     // An id is unique within its source.
-    let message_id = match (&source, id) {
-        (Some(Value::String(source)), Some(Value::String(id))) => Some(name_of(source, &id)),
-        (_, id) => id,
+    let message_id = match (&source, &id) {
+        (Some(Value::String(source)), Some(Value::String(id))) => Some(name_of(source, id)),
+        _ => None,
     };
     // Who did it stands in the data, if anywhere. The subject and the source say what it was done to.
     let user_id = take_id(&mut properties, "userId").or(subject).or(source);

@@ -97,12 +97,11 @@ fn event<'a>(
     };
     let named = text(take(&mut record, "eventName").as_ref()).or_else(|| text(find(&properties, "event.name")));
     let uid = text(find(&properties, "log.record.uid"));
+    // The first time that is known counts. 0 says that it is not.
     let mut time = None;
-    for name in ["observedTimeUnixNano", "timeUnixNano"] {
-        if let Some(value) = take(&mut record, name) {
-            let nanos = integer(value).ok_or(Rejection::InvalidTimestamp)?;
-            // 0 says that a time is not known.
-            time = Some(nanos).filter(|nanos| *nanos > 0).or(time);
+    for name in ["timeUnixNano", "observedTimeUnixNano"] {
+        if let Some(value) = take(&mut record, name).filter(|_| time.is_none()) {
+            time = Some(integer(value).ok_or(Rejection::InvalidTimestamp)?).filter(|nanos| *nanos > 0);
         }
     }
     properties.retain(|(name, _)| !matches!(name.as_ref(), "event.name" | "log.record.uid"));

@@ -208,7 +208,8 @@ impl Bucket {
             let (day, rest) = (now / NANOS_A_SECOND / DAY_SECONDS, now % (DAY_SECONDS * NANOS_A_SECOND));
             let sent = self.sent_on(day);
             (after.day, after.sent_on_day) = (day, sent.saturating_add(events));
-            // A day that is untouched takes even a request with more events than the quota.
+            // A day that is untouched takes even a request with more events than the quota; where a quota has parts, each
+            // part does.
             if after.sent_on_day > daily && sent > 0 {
                 let wait = DAY_SECONDS * NANOS_A_SECOND - rest;
                 return Err(Refused { is_quota: true, retry_after: seconds(wait) });

@@ -315,7 +315,7 @@ impl Reports {
     fn why_none(self) -> Option<&'static str> {
         match self {
             Self::Compared(_) => None,
-            Self::NoKeys => Some("no read keys"),
+            Self::NoKeys => Some("there are no read keys"),
             Self::NoDays => Some("there are no events"),
             Self::TooMuch => Some("both services answer 422, the reports would read too much"),
         }
@@ -323,11 +323,11 @@ impl Reports {
 
     /// The end of the line that says what is the same.
     fn text(self) -> String {
-        match (self, self.why_none()) {
-            (Self::NoKeys, _) => "; no reports compared (no read keys)".to_owned(),
-            (_, Some(why)) => format!("; no report was compared: {why}"),
-            (_, None) if self.count() == REPORTS.len() as u64 => format!(", and {} reports", self.count()),
-            (_, None) => format!(", and {} of {} reports; the others would read too much", self.count(), REPORTS.len()),
+        let (count, all) = (self.count(), REPORTS.len());
+        match self.why_none() {
+            Some(why) => format!("; no report was compared: {why}"),
+            None if count == all as u64 => format!(", and {count} reports"),
+            None => format!(", and {count} of {all} reports; the others would read too much"),
         }
     }
 }
@@ -372,7 +372,7 @@ mod tests {
         for (reports, expected) in [
             (Reports::Compared(3), ", and 3 reports"),
             (Reports::Compared(1), ", and 1 of 3 reports; the others would read too much"),
-            (Reports::NoKeys, "; no reports compared (no read keys)"),
+            (Reports::NoKeys, "; no report was compared: there are no read keys"),
             (Reports::NoDays, "; no report was compared: there are no events"),
             (Reports::TooMuch, "; no report was compared: both services answer 422, the reports would read too much"),
         ] {

@@ -47,6 +47,8 @@ fn interrupted() -> Result<impl Future<Output = ()>> {
 /// The work's result; `None` if the end came first. Then the work has been dropped.
 async fn unless<T>(end: impl Future<Output = ()>, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
+        // Work that is done counts, even if a signal came with its end.
+        biased;
         done = work => Some(done),
         () = end => None,
     }

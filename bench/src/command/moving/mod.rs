@@ -238,7 +238,7 @@ impl Ends {
 /// Fails if a service refuses or does not answer, or if the target has something else than the source at the end.
 pub async fn move_all(flags: &Move) -> Result<ExitCode> {
     let again = match &flags.ends.state {
-        Some(_) => "the same command goes on from here",
+        Some(_) => "the same command goes on from the last saved place",
         None => "the same command goes through all of it again, and does no harm",
     };
     if flags.follow {

@@ -148,7 +148,7 @@ struct Place {
 /// Fails if the service refuses or does not answer.
 pub async fn restore(flags: &Restore) -> Result<ExitCode> {
     let again = match flags.state {
-        Some(_) => "the same command goes on from here",
+        Some(_) => "the same command goes on from the last saved place",
         None => "the same command begins anew, and what was sent stays",
     };
     interruptible(restore_all(flags), again).await

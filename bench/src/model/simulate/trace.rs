@@ -175,8 +175,9 @@ impl Spec {
                 let mut log = logs::read(open(file)?)?;
                 has_service = log.entries.iter().all(|entry| entry.duration.is_some());
                 // More arrivals than there were, or fewer, are not those that were observed.
-                let is_whole = scale == 1.0 && duration.is_none() && spread.is_none_or(|spread| spread == Micros::ZERO);
-                observed = Observed::of(&log.entries).filter(|_| is_whole);
+                let is_as_logged =
+                    scale == 1.0 && duration.is_none() && spread.is_none_or(|spread| spread == Micros::ZERO);
+                observed = Observed::of(&log.entries).filter(|_| is_as_logged);
                 let mut arrivals = logged(log.entries);
                 if log.is_in_seconds && spread.is_none() {
                     log.notes.push("times are whole seconds: requests are spread within each".to_owned());
