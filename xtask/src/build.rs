@@ -129,8 +129,9 @@ pub(crate) fn all(tools: &Tools, sets: &[Set], platforms: &[&str], beside: &mut 
 
 /// Sets up and builds what `isotherm compare` needs for `platforms`.
 pub(crate) fn measured(platforms: &[&str]) -> Result<()> {
-    let tools = setup::install(platforms, &[])?;
-    all(&tools, &[Set::Release, Set::Floor], platforms, &mut isotherm(platforms))
+    let mut isotherm = isotherm(platforms);
+    let tools = setup::install_beside(platforms, &[], Some(&mut isotherm))?;
+    all(&tools, &[Set::Release, Set::Floor], platforms, &mut isotherm)
 }
 
 /// Builds the program `isotherm`, and `isotherm-host`, which starts `platforms`.

@@ -5,6 +5,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 use isotherm_tools::{Source, TOOLS, Tool, WASM_TOOLCHAIN};
@@ -31,6 +33,12 @@ const WASM_TARGETS: [&str; 2] = ["wasm32-unknown-unknown", "wasm32-wasip2"];
 
 /// Installs what builds for these platforms need, and the tools of these names.
 pub(crate) fn install(platforms: &[&str], names: &[&str]) -> Result<Tools> {
+    install_beside(platforms, names, None)
+}
+
+/// The same. If something is missing, `build` runs at the same time, since most of an installation waits for servers. It must
+/// need none of the tools. Whoever runs it again sees how it failed.
+pub(crate) fn install_beside(platforms: &[&str], names: &[&str], build: Option<&mut Command>) -> Result<Tools> {
     let wanted: Vec<&Tool> = wanted(platforms, names);
     let missing = with_installers(wanted.iter().copied().filter(|tool| !is_there(tool)).collect(), is_there);
     let by_the_user = missing.iter().filter(|tool| matches!(tool.source, Source::User(_)));
@@ -42,15 +50,12 @@ pub(crate) fn install(platforms: &[&str], names: &[&str]) -> Result<Tools> {
         eprintln!("{}", plan(&missing));
     }
     fs::create_dir_all(paths::tools())?;
-    debian(&missing)?;
-    for tool in &missing {
-        match tool.source {
-            Source::User(_) | Source::Debian(_) => {}
-            Source::Npm { lock, into } => npm(tool, lock, into)?,
-            Source::Pypi { requirements, into } => pypi(tool, requirements, into)?,
-            Source::Wasm => wasm()?,
+    thread::scope(|scope| {
+        if let Some(build) = build.filter(|_| !missing.is_empty()) {
+            scope.spawn(|| build.status());
         }
-    }
+        install_all(&missing)
+    })?;
     let wasm_toolchain = wanted.iter().find_map(|tool| match tool.source {
         Source::Wasm => fs::read_to_string(wasm_toolchain()).ok(),
         _ => None,
@@ -86,6 +91,19 @@ fn is_there(tool: &Tool) -> bool {
         Source::Npm { .. } | Source::Pypi { .. } => folder() && Stamp::of(tool).is_ok_and(|it| it.holds()),
         Source::Wasm => fs::read_to_string(wasm_toolchain()).is_ok_and(|toolchain| has_targets(&toolchain)),
     }
+}
+
+fn install_all(missing: &[&Tool]) -> Result<()> {
+    debian(missing)?;
+    for tool in missing {
+        match tool.source {
+            Source::User(_) | Source::Debian(_) => {}
+            Source::Npm { lock, into } => npm(tool, lock, into)?,
+            Source::Pypi { requirements, into } => pypi(tool, requirements, into)?,
+            Source::Wasm => wasm()?,
+        }
+    }
+    Ok(())
 }
 
 fn debian(missing: &[&Tool]) -> Result<()> {
