@@ -39,6 +39,15 @@ fn only_open_is_open() {
     assert_eq!(unreadable.shards(), 4);
 }
 
+/// A template that forgot a value writes `null`. What it was to say is lost, so that the service stays closed.
+#[test]
+fn a_member_that_is_null_is_wrong() {
+    for member in ["keys", "jwt", "webhooks", "retention", "schemas", "limits", "privacy", "bots", "log", "origins"] {
+        let config = format!(r#"{{"version":2,"open":true,"{member}":null}}"#);
+        assert!(Service::from_text(Some(&config)).is_closed(), "{member}");
+    }
+}
+
 /// A closed service that was read elsewhere may be mended there.
 #[test]
 fn a_closed_service_is_final_only_if_all_of_it_was_deployed() {

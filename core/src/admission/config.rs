@@ -10,6 +10,8 @@ use sha2::{Digest as _, Sha256};
 use crate::admission::access::{Access, Key, Keys, Kind};
 use crate::admission::allowances::Allowances;
 use crate::admission::bots::Bots;
+use crate::admission::json::{self, Value};
+use crate::admission::member;
 use crate::admission::privacy::Privacy;
 use crate::admission::retention::Retention;
 use crate::admission::schemas::Schemas;
@@ -153,6 +155,9 @@ impl Config {
             frozen,
             mut origins,
         } = object(json).map_err(ConfigError)?;
+        if let Some(name) = null_member(json) {
+            return Err(ConfigError(format!("{name} is null; leave it out, or say what it is")));
+        }
         if !VERSIONS.contains(&version) {
             return Err(ConfigError(format!("unsupported version {version}: use 1 or 2")));
         }
@@ -382,6 +387,12 @@ fn is_origin(text: &str) -> bool {
 }
 
 /// Reads a JSON object. serde alone would also accept an array and take its elements as the members in order.
+/// A member without a value. Whoever wrote it meant to say something, and it may be what closes the service.
+fn null_member(json: &str) -> Option<String> {
+    let value = json::read(json).ok()?;
+    member::members(&value)?.iter().find(|(_, value)| *value == Value::Null).map(|(name, _)| name.to_string())
+}
+
 fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, String> {
     if !json.starts_with('{') {
         return Err("it must be a JSON object".to_owned());
