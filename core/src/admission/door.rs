@@ -143,7 +143,12 @@ impl<'a> Door<'a> {
                 if settings.needs_key() {
                     cors::writer(config, head, Credential::Published(&key), stamp, shared_with)?;
                 }
-                return Ok(Self::Reply(settings.reply(&key)));
+                let mut reply = settings.reply(&key);
+                if shared_with.is_none() && !config.origins.is_empty() {
+                    // A cache may keep it, and must not give it to a page that needs one of its own.
+                    reply.headers.push(("vary", "Origin".to_owned()));
+                }
+                return Ok(Self::Reply(reply));
             }
             Route::OneEvent(id) => {
                 let tenant = tenant_for(Scope::Read)?;

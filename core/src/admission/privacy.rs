@@ -63,6 +63,12 @@ impl std::fmt::Debug for Privacy {
     }
 }
 
+/// True if rules name this property of an event type.
+fn names(rules: &Names, event_type: &str, name: &str) -> bool {
+    let mut of_type = rules.iter().filter(|(known, _)| known == ALL || known == event_type);
+    of_type.any(|(_, names)| names.iter().any(|known| known == name))
+}
+
 impl Privacy {
     /// Reads the configuration's member. An error text begins with the member's name.
     pub(crate) fn read(text: &RawValue) -> Result<Self, String> {
@@ -107,12 +113,14 @@ impl Privacy {
     }
 
     /// True if an SDK's property with this name is stored, as it is or as its hash.
-    pub(crate) fn keeps(&self, name: &str) -> bool {
-        let hashed = self.hash.iter().flat_map(|(_, names)| names);
-        UNASKED.binary_search(&name).is_err() || self.keep.iter().chain(hashed).any(|kept| kept == name)
+    pub(crate) fn keeps(&self, event_type: &str, name: &str) -> bool {
+        UNASKED.binary_search(&name).is_err()
+            || self.keep.iter().any(|kept| kept == name)
+            || names(&self.hash, event_type, name)
     }
 
-    /// Drops and hashes what it is told to, of an event of this type.
+    /// Drops and hashes what it is told to, of an event of this type. Where the user's id is hashed, so are its copies: some
+    /// protocols have it among the properties, too.
     pub(crate) fn apply(
         &self,
         tenant: &Tenant,
@@ -120,23 +128,27 @@ impl Privacy {
         user_id: &mut Cow<'_, str>,
         properties: &mut Value<'_>,
     ) {
-        let is_in = |rules: &Names, name: &str| {
-            let mut of_type = rules.iter().filter(|(known, _)| known == ALL || known == event_type);
-            of_type.any(|(_, names)| names.iter().any(|known| known == name))
-        };
+        if let Value::Object(members) = properties {
+            members.retain(|(name, _)| !names(&self.drop, event_type, name));
+            for (name, value) in members {
+                let is_user_id = self.hashes_user_ids && matches!(value, Value::String(text) if text == user_id);
+                if is_user_id || names(&self.hash, event_type, name) {
+                    self.hash_value(tenant, value);
+                }
+            }
+        }
         if self.hashes_user_ids {
             *user_id = Cow::Owned(self.hashed(tenant, user_id));
         }
-        let Value::Object(members) = properties else { return };
-        members.retain(|(name, _)| !is_in(&self.drop, name));
-        for (_, value) in members.iter_mut().filter(|(name, _)| is_in(&self.hash, name)) {
-            let hashed = match &*value {
-                Value::Null => continue,
-                Value::String(text) => self.hashed(tenant, text),
-                other => self.hashed(tenant, &serde_json::to_string(other).unwrap_or_default()),
-            };
-            *value = Value::String(Cow::Owned(hashed));
-        }
+    }
+
+    fn hash_value(&self, tenant: &Tenant, value: &mut Value<'_>) {
+        let hashed = match &*value {
+            Value::Null => return,
+            Value::String(text) => self.hashed(tenant, text),
+            other => self.hashed(tenant, &serde_json::to_string(other).unwrap_or_default()),
+        };
+        *value = Value::String(Cow::Owned(hashed));
     }
 
     /// The hash of a text. Two tenants have different hashes of one text.

@@ -10,6 +10,7 @@ pub const HEADERS: &[&str] = &[
     "traceparent",
     "x-amzn-trace-id",
     "origin",
+    "ce-dataschema",
     "ce-id",
     "ce-source",
     "ce-specversion",

@@ -20,7 +20,8 @@ pub(crate) const STRUCTURED: &str = "application/cloudevents+json";
 /// The content type of a batch.
 pub(crate) const BATCHED: &str = "application/cloudevents-batch+json";
 /// The attributes in headers of the binary mode, and their headers. A host passes no other headers to core.
-const ATTRIBUTES: [(&str, &str); 6] = [
+const ATTRIBUTES: [(&str, &str); 7] = [
+    ("dataschema", "ce-dataschema"),
     ("id", "ce-id"),
     ("source", "ce-source"),
     ("specversion", "ce-specversion"),

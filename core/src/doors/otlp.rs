@@ -169,9 +169,11 @@ fn plain(value: Value<'_>) -> Value<'_> {
     let Value::Object(mut members) = value else { return value };
     let Some((kind, value)) = members.pop() else { return Value::Null };
     match (kind.as_ref(), value) {
-        ("intValue", Value::String(text)) => match text.parse() {
-            Ok(value) => Value::Signed(value),
-            Err(_) => Value::String(text),
+        // As JSON's numbers are read: a schema's value is the same only if it is of the same kind.
+        ("intValue", Value::String(text)) => match (text.parse(), text.parse()) {
+            (Ok(value), _) => Value::Unsigned(value),
+            (_, Ok(value)) => Value::Signed(value),
+            _ => Value::String(text),
         },
         ("arrayValue", Value::Object(mut list)) => match take(&mut list, "values") {
             Some(Value::Array(values)) => Value::Array(values.into_iter().map(plain).collect()),

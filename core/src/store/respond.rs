@@ -205,7 +205,8 @@ fn first_rejected(index: usize, rejection: &Rejection) -> String {
 }
 
 /// The answer to another protocol's client. Such a client sends all of a request again or nothing, so the answer is that
-/// of its worst event: first one that the store did not take, then one that was wrong if all were.
+/// of its worst event: first one that the store did not take, then one that was wrong if all were. Of those that the store
+/// did not take, the one that is limited for longest decides, unless the store did not answer.
 fn door_reply(style: Style, verdicts: impl Iterator<Item = Verdict>, request_id: RequestId) -> Reply {
     #[derive(Serialize)]
     struct Body {
@@ -223,7 +224,7 @@ fn door_reply(style: Style, verdicts: impl Iterator<Item = Verdict>, request_id:
         message: String,
     }
     let mut body = Body { success: true, accepted: 0, duplicate: 0, invalid: 0, results: Vec::new() };
-    let (mut first, mut retry) = (None, None);
+    let (mut first, mut retry, mut limited) = (None, None, None);
     let mut facts = Facts::default();
     for (index, verdict) in verdicts.enumerate() {
         match verdict {
@@ -244,7 +245,8 @@ fn door_reply(style: Style, verdicts: impl Iterator<Item = Verdict>, request_id:
             }
             Verdict::Limited(_, refused) => {
                 facts.events.retry += 1;
-                retry = retry.or(Some(Rejection::Limited(refused)));
+                let longest = limited.filter(|known: &Refused| known.retry_after >= refused.retry_after);
+                limited = longest.or(Some(refused));
             }
             Verdict::Retry(_) => {
                 facts.events.retry += 1;
@@ -260,7 +262,11 @@ fn door_reply(style: Style, verdicts: impl Iterator<Item = Verdict>, request_id:
         invalid: count(invalid),
         retry: facts.events.retry,
     };
-    let mut reply = match (retry, style, first) {
+    let again = match retry {
+        Some(Rejection::Unavailable) => retry,
+        _ => limited.map(Rejection::Limited).or(retry),
+    };
+    let mut reply = match (again, style, first) {
         (Some(rejection), ..) => style.again(&rejection, request_id),
         (None, Style::Otlp, first) => Reply::of_json(200, otlp::json(body.invalid, first.as_ref())),
         (None, Style::OtlpProtobuf, first) => otlp::protobuf(body.invalid, first.as_ref()),

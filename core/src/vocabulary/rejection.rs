@@ -395,7 +395,7 @@ impl fmt::Display for Rejection {
             | Self::NotReady(problem) => f.write_str(problem),
             Self::Limited(Refused { is_quota, retry_after }) => {
                 let what = if *is_quota { "the day's quota is used up" } else { "events come too fast" };
-                write!(f, "{what}: nothing was stored, send them again in {retry_after} s")
+                write!(f, "{what}: send again in {retry_after} s what was not stored")
             }
             Self::Overloaded => f.write_str("the store is overloaded: send the request again, later"),
             Self::Frozen => {
