@@ -59,7 +59,7 @@ async function flush() {
 
 function add(type, event, properties) {
   const message = { type, event, anonymousId, messageId: id(), timestamp: new Date(), properties };
-  if (queue.length >= KEPT || JSON.stringify(message).length > EVENT_BYTES) return;
+  if (queue.length >= KEPT || new Blob([JSON.stringify(message)]).size > EVENT_BYTES) return;
   queue.push(message);
   if (!failures) flushIn(queue.length < BATCH ? 1000 : 0);
 }
@@ -85,11 +85,13 @@ if (navigator.doNotTrack === '1' || navigator.globalPrivacyControl) {
   window.isotherm = (event, properties) => add('track', event, properties);
   view();
   for (const call of waiting) window.isotherm(...call);
-  const { pushState } = history;
-  history.pushState = function (...state) {
-    pushState.apply(this, state);
-    view();
-  };
+  for (const name of ['pushState', 'replaceState']) {
+    const changes = history[name];
+    history[name] = function (...state) {
+      changes.apply(this, state);
+      view();
+    };
+  }
   addEventListener('popstate', view);
   addEventListener('visibilitychange', () => document.visibilityState === 'hidden' && flush());
   // The page may be gone before an answer comes. What arrives twice counts once.

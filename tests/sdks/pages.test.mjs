@@ -39,6 +39,13 @@ describe('pages', { concurrency: true }, () => {
     });
   }
 
+  test('rudderstack delivers by beacons', async (t) => {
+    const path = await way(t);
+    const type = `rudderstack by beacons ${RUN}`;
+    const settings = { useBeacon: true, beaconQueueOptions: { flushQueueInterval: 500 } };
+    await pages.visit('rudderstack', { url: path.url, type, settings }, () => counted(type, 3));
+  });
+
   test('what waits when a page goes is sent all the same', async (t) => {
     const path = await way(t);
     const type = `gone ${RUN}`;
@@ -88,10 +95,11 @@ describe('pages', { concurrency: true }, () => {
         await page.waitForFunction(() => window.isotherm);
         await page.evaluate(() => {
           history.pushState({}, '', '/next');
+          history.replaceState({}, '', '/third');
           window.isotherm('signup', { plan: 'pro' });
         });
         const messages = () => sent.flatMap((body) => JSON.parse(body).batch);
-        while (messages().length < 3) await sleep(50);
+        while (messages().length < 4) await sleep(50);
         const events = await Promise.all(messages().map(({ messageId }) => kept(messageId)));
         const campaign = { utm_source: 'news', utm_campaign: `spring ${RUN}` };
         assert.deepEqual(
@@ -99,12 +107,14 @@ describe('pages', { concurrency: true }, () => {
           [
             ['page', { path: '/line', screen, referrer: 'blog.example', ...campaign }],
             ['page', { path: '/next', screen }],
+            ['page', { path: '/third', screen }],
             ['signup', { plan: 'pro' }],
           ],
         );
         assert.equal(new Set(events.map(({ userId }) => userId)).size, 1);
         assert.deepEqual([await profile.cookies(), await page.evaluate(() => document.cookie)], [[], '']);
         assert.equal(await page.evaluate(() => Object.keys(localStorage).length), 0);
+        if (SCREENSHOTS) await page.screenshot({ path: join(SCREENSHOTS, `page-${screen}.png`) });
       });
     });
   }
@@ -112,14 +122,14 @@ describe('pages', { concurrency: true }, () => {
 
 test('the dashboard shows the visits', async () => {
   const { rows } = await until('/reports/top?dimension=path&eventType=page&metrics=count,users', ({ rows }) =>
-    rows.some(({ value }) => value === '/own'),
+    ['/own', '/line'].every((path) => rows.some(({ value }) => value === path)),
   );
   assert.ok(rows.find(({ value }) => value === '/own').count >= 2, JSON.stringify(rows));
   const page = await pages.browser.newPage();
   await page.setViewport({ width: 1280, height: 900 });
   await page.evaluateOnNewDocument((key) => sessionStorage.setItem('isotherm.key', key), ISOTHERM_READER);
   await page.goto(`${ISOTHERM_URL}/dashboard#dimension=path&eventType=page`);
-  await page.waitForFunction(() => document.querySelector('#top tbody')?.innerText.includes('/own'), {
+  await page.waitForFunction(() => document.querySelector('#top tbody')?.innerText.includes('/line'), {
     timeout: PATIENCE,
   });
   if (SCREENSHOTS) await page.screenshot({ path: join(SCREENSHOTS, 'visits.png'), fullPage: true });
