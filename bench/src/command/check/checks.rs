@@ -7,12 +7,16 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
-use super::server::Server;
+use super::server::{Server, Webhooks};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// Runs all checks in order. Later ones rest on what earlier ones have sent.
-pub(super) async fn all(server: &Server, origin: Option<&str>) -> Vec<(&'static str, Result<()>)> {
+pub(super) async fn all(
+    server: &Server,
+    origin: Option<&str>,
+    webhooks: Option<&Webhooks>,
+) -> Vec<(&'static str, Result<()>)> {
     let mut found = vec![
         ("/healthz answers while the service lives", alive(server).await),
         ("/openapi.json is the contract", contract(server).await),
@@ -30,7 +34,9 @@ pub(super) async fn all(server: &Server, origin: Option<&str>) -> Vec<(&'static 
         ("another content type is refused", media(server).await),
         ("a report counts each event once", counted(server).await),
         ("Segment's clients deliver, and what they send twice counts once", segment(server).await),
-        ("CloudEvents are taken", cloud_events(server).await),
+        ("PostHog's clients deliver, and what they send twice counts once", posthog(server).await),
+        ("CloudEvents are taken, and what comes twice counts once", cloud_events(server).await),
+        ("OpenTelemetry's log records are taken, and a wrong one is told of", opentelemetry(server).await),
         ("reports are for no page of another origin", not_shared(server).await),
     ];
     if server.is_keyed {
@@ -38,6 +44,9 @@ pub(super) async fn all(server: &Server, origin: Option<&str>) -> Vec<(&'static 
     }
     if let Some(origin) = origin {
         found.push(("a page of the origin may send events", page(server, origin).await));
+    }
+    if let Some(webhooks) = webhooks {
+        found.push(("messages are taken that are signed, and no others", signed(server, webhooks).await));
     }
     found
 }
@@ -251,13 +260,67 @@ async fn segment(server: &Server) -> Result<()> {
 }
 
 async fn cloud_events(server: &Server) -> Result<()> {
-    let event = json!({"specversion": "1.0", "id": server.event_type, "source": "/check", "type": server.event_type,
-        "data": {"n": 1}});
+    let event_type = format!("{} cloudevents", server.event_type);
+    let event = |id: &str| json!({"specversion": "1.0", "id": format!("{event_type} {id}"), "source": "/check", "type": event_type, "data": {"n": 1}});
     let structured = [("content-type", "application/cloudevents+json")];
-    server.send("POST", "/cloudevents", &structured, event.to_string()).await?.is(200)?;
+    let batched = [("content-type", "application/cloudevents-batch+json")];
+    let id = format!("{event_type} binary");
+    let binary = [JSON, ("ce-specversion", "1.0"), ("ce-id", &id), ("ce-source", "/check"), ("ce-type", &event_type)];
+    for _sent_again in 0..2 {
+        server.send("POST", "/cloudevents", &structured, event("structured").to_string()).await?.is(200)?;
+        let batch = json!([event("structured"), event("batched")]);
+        server.send("POST", "/cloudevents", &batched, batch.to_string()).await?.is(200)?;
+        server.send("POST", "/cloudevents", &binary, r#"{"n":1}"#).await?.is(200)?;
+    }
     // A sender would send again for ever what is answered 413.
     let large = json!({"specversion": "1.0", "id": "1", "source": "/check", "type": "t", "data": "x".repeat(33_000)});
-    server.send("POST", "/cloudevents", &structured, large.to_string()).await?.is(400)
+    server.send("POST", "/cloudevents", &structured, large.to_string()).await?.is(400)?;
+    server.counts(&event_type, 3).await
+}
+
+async fn posthog(server: &Server) -> Result<()> {
+    let event_type = format!("{} posthog", server.event_type);
+    let event = |at: usize| json!({"event": event_type, "distinct_id": "u", "uuid": format!("{event_type} {at}"), "properties": {"n": at}});
+    let batch = json!({"batch": [event(0), event(1)]});
+    for _sent_again in 0..2 {
+        server.post("/batch/", &batch).await?.is(200)?;
+    }
+    server.counts(&event_type, 2).await
+}
+
+async fn opentelemetry(server: &Server) -> Result<()> {
+    let event_type = format!("{} opentelemetry", server.event_type);
+    let uid = json!({"key": "log.record.uid", "value": {"stringValue": event_type}});
+    // A name has 200 bytes at most.
+    let records = json!([
+        {"eventName": event_type, "attributes": [uid]},
+        {"eventName": "x".repeat(201), "attributes": []},
+    ]);
+    let service = json!({"attributes": [{"key": "service.name", "value": {"stringValue": "isotherm check"}}]});
+    let logs = json!({"resourceLogs": [{"resource": service, "scopeLogs": [{"logRecords": records}]}]});
+    for _sent_again in 0..2 {
+        let answer = server.post("/v1/logs", &logs).await?;
+        answer.is(200)?;
+        let body = answer.json()?;
+        ensure!(body["partialSuccess"]["rejectedLogRecords"] == "1", "the answer is {body}");
+    }
+    server.counts(&event_type, 1).await
+}
+
+async fn signed(server: &Server, webhooks: &Webhooks) -> Result<()> {
+    let event_type = format!("{} webhook", server.event_type);
+    // The id of a message has no full stop.
+    let id = event_type.replace('.', " ");
+    let message = json!({"type": event_type, "data": {"userId": "u", "n": 1}}).to_string();
+    let now = jiff::Timestamp::now().as_second();
+    for _sent_again in 0..2 {
+        server.message(webhooks, &id, now, &message, &message).await?.is(200)?;
+    }
+    // Another message under this signature, and a message of an hour ago.
+    let other = message.replace(r#""n":1"#, r#""n":2"#);
+    server.message(webhooks, "other", now, &message, &other).await?.is_error(401, "unauthorized")?;
+    server.message(webhooks, "old", now - 3600, &message, &message).await?.is_error(401, "unauthorized")?;
+    server.counts(&event_type, 1).await
 }
 
 async fn not_shared(server: &Server) -> Result<()> {

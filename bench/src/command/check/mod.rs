@@ -13,13 +13,14 @@ use clap::Args;
 
 use crate::BadInput;
 use crate::load::Url;
-use server::{Answer, Server};
+use server::{Answer, Server, Webhooks};
 
 const EXAMPLES: &str = "Examples:
   isotherm check http://localhost:8080                       an open server
   ISOTHERM_KEY=… isotherm check https://events.example.com   a key of scope both
   ISOTHERM_KEY=… isotherm check https://events.example.com --read-key …
-  isotherm check http://localhost:8080 --origin https://shop.example";
+  isotherm check http://localhost:8080 --origin https://shop.example
+  ISOTHERM_WEBHOOK_SECRET=whsec_… isotherm check http://localhost:8080 --webhook billing";
 
 /// Sends some fifty events of the type `isotherm check <time>` and asks for them again. It deletes nothing, so that they
 /// stay until they expire. Prints a line for each check; the exit status is 0 if the endpoint keeps all of them.
@@ -37,6 +38,12 @@ pub struct Check {
     /// An origin that the endpoint's configuration names: a page of it may send events with the key
     #[arg(long, value_name = "ORIGIN")]
     origin: Option<String>,
+    /// The id of a sender of webhooks in the endpoint's configuration, whose messages are signed with the secret
+    #[arg(long, value_name = "ID", requires = "webhook_secret")]
+    webhook: Option<String>,
+    /// The secret of this sender
+    #[arg(long, value_name = "whsec_…", env = "ISOTHERM_WEBHOOK_SECRET", hide_env_values = true)]
+    webhook_secret: Option<String>,
     /// For how many seconds a report may lack events that were accepted
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     patience: u64,
@@ -68,6 +75,10 @@ async fn run(flags: &Check) -> Result<Vec<(&'static str, Result<()>)>> {
         Some(key) => flags.url.resolve(Some(key)).await?,
         None => write.clone(),
     };
+    let webhooks = match (&flags.webhook, &flags.webhook_secret) {
+        (Some(id), Some(secret)) => Some(Webhooks::new(id, secret).map_err(BadInput)?),
+        _ => None,
+    };
     let server = Server::new(write, read, flags.key.is_some(), flags.patience);
     // Without the right key nearly all checks would fail for that one reason. Other problems are for the checks to find.
     if let Ok(Answer { status: status @ (401 | 403), .. }) = server.post("/events", &server.event("first")).await {
@@ -75,5 +86,5 @@ async fn run(flags: &Check) -> Result<Vec<(&'static str, Result<()>)>> {
         let wants = "wants a key that may write: give --key or ISOTHERM_KEY";
         return Err(BadInput(anyhow!("{url} {wants} (an event is answered {status})")).into());
     }
-    Ok(checks::all(&server, flags.origin.as_deref()).await)
+    Ok(checks::all(&server, flags.origin.as_deref(), webhooks.as_ref()).await)
 }

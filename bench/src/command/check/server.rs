@@ -3,10 +3,14 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use hmac::{Hmac, KeyInit, Mac as _};
 use http_body_util::Full;
 use hyper::Request;
 use serde_json::{Value, json};
+use sha2::Sha256;
 
 use crate::load::{Connection, Endpoint};
 
@@ -21,11 +25,38 @@ pub(super) struct Server {
     patience: Duration,
 }
 
+/// A sender of Standard Webhooks that the endpoint's configuration names.
+pub(super) struct Webhooks {
+    id: String,
+    /// The bytes of its secret.
+    secret: Vec<u8>,
+}
+
 /// A whole answer.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: hyper::HeaderMap,
     pub(super) body: Bytes,
+}
+
+impl Webhooks {
+    /// `secret` is `whsec_` and the base64 of the secret's bytes.
+    ///
+    /// # Errors
+    /// Fails if it is not.
+    pub(super) fn new(id: &str, secret: &str) -> Result<Self> {
+        let secret = secret.strip_prefix("whsec_").and_then(|text| STANDARD.decode(text).ok());
+        let secret = secret.context("the secret of webhooks is whsec_ and base64")?;
+        Ok(Self { id: id.to_owned(), secret })
+    }
+
+    /// The signature of a message, as
+    /// <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md> says.
+    fn sign(&self, id: &str, sent: i64, message: &str) -> Result<String> {
+        let hmac = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.secret)?;
+        let hmac = hmac.chain_update(format!("{id}.{sent}.{message}"));
+        Ok(format!("v1,{}", STANDARD.encode(hmac.finalize().into_bytes())))
+    }
 }
 
 impl Server {
@@ -65,6 +96,25 @@ impl Server {
     /// Sends JSON.
     pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Answer> {
         self.send("POST", path, &[("content-type", "application/json")], body.to_string()).await
+    }
+
+    /// Sends a message with the signature of `signed`.
+    pub(super) async fn message(
+        &self,
+        webhooks: &Webhooks,
+        id: &str,
+        sent: i64,
+        signed: &str,
+        message: &str,
+    ) -> Result<Answer> {
+        let headers = [
+            ("content-type", "application/json"),
+            ("authorization", ""),
+            ("webhook-id", id),
+            ("webhook-timestamp", &sent.to_string()),
+            ("webhook-signature", &webhooks.sign(id, sent, signed)?),
+        ];
+        self.send("POST", &format!("/webhooks/{}", webhooks.id), &headers, message.to_owned()).await
     }
 
     /// Waits until a report counts so many events of a type.

@@ -25,6 +25,9 @@ use crate::load::Url;
 const KEY: &str = "a key of the broken servers";
 const PAGE_KEY: &str = "a key of pages of broken servers";
 const ORIGIN: &str = "https://shop.example";
+const WEBHOOK: &str = "billing";
+/// 32 bytes in base64.
+const WEBHOOK_SECRET: &str = "whsec_dGhlIHNlY3JldCBvZiB0aGUgd2ViaG9va3MsIHRlc3Q=";
 
 /// How a server is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,10 +69,16 @@ enum Broken {
     KnowsOneMistake,
     /// It does not say which methods a route has.
     NamesNoMethods,
+    /// It tells nobody that a log record is wrong.
+    TellsOfNoRecord,
+    /// It looks at no signature.
+    TakesAnySignature,
+    /// It answers this path as if it kept what comes.
+    Swallows(&'static str),
 }
 
 /// Each way to be broken, and the check that must find it.
-const ALL: [(Broken, &str); 21] = [
+const ALL: [(Broken, &str); 27] = [
     (Broken::ForgetsEvents, "the same event again"),
     (Broken::KeepsTheLast, "other content under a messageId"),
     (Broken::LosesEvents, "a report counts each event once"),
@@ -83,7 +92,13 @@ const ALL: [(Broken, &str); 21] = [
     (Broken::Lacks("/healthz"), "/healthz answers"),
     (Broken::Lacks("/openapi.json"), "/openapi.json is the contract"),
     (Broken::Lacks("/v1/batch"), "Segment's clients deliver"),
+    (Broken::Lacks("/batch/"), "PostHog's clients deliver"),
+    (Broken::Lacks("/v1/logs"), "OpenTelemetry's log records"),
+    (Broken::TellsOfNoRecord, "OpenTelemetry's log records"),
+    (Broken::Lacks("/webhooks/billing"), "messages are taken that are signed"),
+    (Broken::TakesAnySignature, "messages are taken that are signed"),
     (Broken::Lacks("/cloudevents"), "CloudEvents are taken"),
+    (Broken::Swallows("/cloudevents"), "CloudEvents are taken"),
     (Broken::Overlooks("content-encoding"), "NDJSON, gzip and a byte order mark"),
     (Broken::TakesAnyType, "another content type is refused"),
     (Broken::ForgetsZones, "an event is accepted, and found"),
@@ -113,9 +128,13 @@ impl Server {
         let page = public_key_entry(PAGE_KEY, Some("page"), "t", None, &[ORIGIN.to_owned()]).unwrap();
         let config = match broken {
             Broken::AsksForNoKey => format!(r#"{{"version":2,"open":true,"origins":["{ORIGIN}"]}}"#),
-            _ => format!(r#"{{"version":2,"keys":[{secret},{page}]}}"#),
+            _ => {
+                let webhooks = format!(r#"{{"id":"{WEBHOOK}","tenant":"t","secrets":["billing"]}}"#);
+                format!(r#"{{"version":2,"keys":[{secret},{page}],"webhooks":[{webhooks}]}}"#)
+            }
         };
-        Self { service: Service::from_text(Some(&config)), broken, kept: Mutex::default() }
+        let service = Service::from_text(Some(&config)).with_secrets(|_| Some(WEBHOOK_SECRET.to_owned()));
+        Self { service, broken, kept: Mutex::default() }
     }
 
     fn answer(&self, method: &str, path: &str, query: &str, headers: &[(&'static str, String)], body: &[u8]) -> Reply {
@@ -129,6 +148,11 @@ impl Server {
         let request = isotherm_core::Request { method, path, query, headers, body };
         match self.service.admit(&request, stamp) {
             Admission::Reply(reply) => reply,
+            Admission::Plan(Plan::Store(plan)) if matches!(self.broken, Broken::Swallows(swallowed) if swallowed == path) =>
+            {
+                let outcomes = vec![StoreOutcome::Stored; plan.events().len()];
+                plan.respond(outcomes)
+            }
             Admission::Plan(Plan::Store(plan)) => {
                 let outcomes = plan.events().iter().map(|event| self.store(&mut kept, event)).collect();
                 plan.respond(outcomes)
@@ -199,6 +223,7 @@ impl Server {
         let mut reply = self.answer(method, path, head.uri.query().unwrap_or_default(), &headers, &body);
         match self.broken {
             Broken::KnowsOneMistake if reply.status > 400 => reply.status = 400,
+            Broken::TakesAnySignature if path.starts_with("/webhooks/") => reply.status = 200,
             Broken::NamesNoMethods => reply.headers.retain(|(name, _)| *name != "allow"),
             _ => {}
         }
@@ -213,6 +238,9 @@ impl Server {
             Broken::HidesRequests => String::from_utf8_lossy(&reply.body).replace("req_", "").into_bytes(),
             Broken::MisnumbersResults => {
                 String::from_utf8_lossy(&reply.body).replace(r#""index":"#, r#""index":1"#).into_bytes()
+            }
+            Broken::TellsOfNoRecord => {
+                String::from_utf8_lossy(&reply.body).replace("rejectedLogRecords", "rejected").into_bytes()
             }
             _ => reply.body,
         };
@@ -243,7 +271,17 @@ async fn found(broken: Broken, origin: Option<&str>) -> Vec<String> {
         Some(_) => (PAGE_KEY, Some(KEY.to_owned())),
         None => (KEY, None),
     };
-    let flags = Check { url, key: Some(key.to_owned()), read_key, origin: origin.map(str::to_owned), patience: 1 };
+    // The open server has no webhooks.
+    let webhook = (broken != Broken::AsksForNoKey).then(|| WEBHOOK.to_owned());
+    let flags = Check {
+        url,
+        key: Some(key.to_owned()),
+        read_key,
+        origin: origin.map(str::to_owned),
+        webhook,
+        webhook_secret: Some(WEBHOOK_SECRET.to_owned()),
+        patience: 1,
+    };
     let results = run(&flags).await.unwrap();
     accepting.abort();
     let failed = |(name, result): (&str, anyhow::Result<()>)| Some(format!("{name}: {:#}", result.err()?));
@@ -268,7 +306,15 @@ async fn servers_that_are_broken_on_purpose_are_found_out() {
 async fn without_a_key_that_may_write_nothing_is_checked() {
     let (url, accepting) = started(Broken::Not).await;
     for key in [None, Some("no key of the broken servers".to_owned())] {
-        let flags = Check { url: url.clone(), key, read_key: None, origin: None, patience: 1 };
+        let flags = Check {
+            url: url.clone(),
+            key,
+            read_key: None,
+            origin: None,
+            webhook: None,
+            webhook_secret: None,
+            patience: 1,
+        };
         let error = run(&flags).await.unwrap_err();
         assert!(error.is::<BadInput>(), "{error:#}");
         let expected =
