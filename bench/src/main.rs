@@ -174,6 +174,9 @@ mod tests {
         for command in command.get_subcommands() {
             let examples = command.get_before_help().map(ToString::to_string).unwrap_or_default();
             assert!(examples.starts_with("Examples:\n  isotherm "), "{}", command.get_name());
+            // A help wraps its lines at 100 columns, where a shell would read two commands.
+            let long = examples.lines().find(|line| line.chars().count() > 98);
+            assert_eq!(long, None, "{}", command.get_name());
         }
     }
 }

@@ -10,6 +10,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use isotherm_core::{Config, ExpiryOrder, Service as Configured};
 
+use crate::BadInput;
 use crate::command::prices::WhichPrices;
 use crate::command::watched::{open, open_watched};
 use crate::model::cost::assumptions::Assumptions;
@@ -32,11 +33,15 @@ const EXAMPLES: &str = "\
 Examples:
   isotherm cost --requests 10000000
   isotherm cost --platform lambda --platform baseline --requests 1000000 --free-tier off
-  isotherm cost --platform workers --service plan --service function --requests 15000000 --cpu-ms 7
-  isotherm cost --from                                         what the sample metered that comes with isotherm
+  isotherm cost --platform workers --requests 15000000 --cpu-ms 7 \\
+        --service plan --service function
+  isotherm cost --from
+        what the sample metered that comes with isotherm
   isotherm cost --from target/compare/TIME/result.json --json
-  isotherm cost --from lines.ndjson                            a month of your service, by its own lines
-  isotherm cost --leave --from lambda --to workers --events 30000000 --stay   what `isotherm move` costs";
+  isotherm cost --from lines.ndjson
+        a month of your service, by its own lines
+  isotherm cost --leave --from lambda --to workers --events 30000000 --stay
+        what `isotherm move` costs";
 
 /// The flags of `isotherm cost`.
 #[derive(Args, Clone, Debug)]
@@ -136,10 +141,17 @@ fn factor(text: &str) -> Result<f64, String> {
     factor.ok_or_else(|| "must be from 1 to 1000000".to_owned())
 }
 
+/// Reads a share, such as 1%.
+pub(crate) fn share(text: &str) -> Result<f64> {
+    let (number, of) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
+    let share = number.trim().parse::<f64>().ok().map(|number| number / of).filter(|share| (0.0..=1.0).contains(share));
+    share.with_context(|| format!("{text:?} is no share, such as 1% or 0.01"))
+}
+
 /// Reads a share of a machine.
 pub(crate) fn utilisation(text: &str) -> Result<f64, String> {
-    let share = text.parse::<f64>().ok().filter(|share| (0.01..=1.0).contains(share));
-    share.ok_or_else(|| "must be from 0.01 to 1".to_owned())
+    let share = share(text).ok().filter(|share| *share >= 0.01);
+    share.ok_or_else(|| "must be from 0.01 to 1, or from 1% to 100%".to_owned())
 }
 
 fn nodes(text: &str) -> Result<f64, String> {
@@ -172,7 +184,7 @@ pub fn cost(flags: &Cost) -> Result<ExitCode> {
     if flags.leave.leave {
         return leave::leave(flags);
     }
-    let quote = quote(flags)?;
+    let quote = quote(flags).map_err(BadInput)?;
     let text = if flags.json { format!("{}\n", serde_json::to_string_pretty(&quote)?) } else { text(&quote) };
     say(&text)?;
     Ok(ExitCode::SUCCESS)

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
-use crate::command::cost::{pair, utilisation};
+use crate::BadInput;
+use crate::command::cost::{pair, share, utilisation};
 use crate::command::prices::WhichPrices;
-use crate::command::simulate::{Replay, cold_share, replayed};
+use crate::command::simulate::{Replay, replayed};
 use crate::model::cost::assumptions::Assumptions;
 use crate::model::cost::bill::Rates;
 use crate::model::cost::from;
@@ -21,6 +22,7 @@ use crate::model::simulate::report::{Goals, Named};
 use crate::model::simulate::time::Micros;
 use crate::model::simulate::trace;
 use crate::render;
+use crate::results::file;
 use crate::results::sample::{NamedResult, read_or_sample};
 use crate::say;
 use crate::words::listed;
@@ -30,7 +32,8 @@ Examples:
   isotherm decide --requests 2000000 --shape bursts               a shop, in bursts
   isotherm decide --requests 100000000 --p99 100ms                an app, with a goal
   isotherm decide --requests 5000000000 --events-per-request 10   a fleet
-  isotherm decide --trace logs:report.log --from result.json --target prod   your logs beside what a client measured
+  isotherm decide --trace logs:report.log --from result.json --target prod
+        your logs beside what a client measured
   isotherm decide --trace logs:access.log.gz --html decide.html   your own logs, as a page";
 
 /// The policies that are compared.
@@ -74,7 +77,7 @@ pub struct Decide {
     #[arg(long, value_name = "TIME", value_parser = Micros::parse)]
     p99: Option<Micros>,
     /// Only policies with at most this share of cold requests, such as 1%
-    #[arg(long, value_name = "SHARE", value_parser = cold_share)]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
     cold_share: Option<f64>,
     /// Time from your clients to the provider and back: a stated guess
     #[arg(long, value_name = "TIME", default_value = "20ms", value_parser = Micros::parse)]
@@ -132,13 +135,12 @@ fn events(text: &str) -> Result<f64, String> {
 /// # Errors
 /// Fails if a trace, a price book or a result can't be used, or if the page can't be written.
 pub fn decided(flags: &Decide) -> Result<ExitCode> {
-    let decision = decision(flags)?;
-    if let Some(file) = &flags.html {
-        let page = render::decide::page(&decision);
-        std::fs::write(file, page).with_context(|| format!("cannot write {}", file.display()))?;
-    }
+    let decision = decision(flags).map_err(BadInput)?;
     let text = if flags.json { serde_json::to_string(&decision)? + "\n" } else { render::decide::text(&decision) };
     say(&text)?;
+    if let Some(path) = &flags.html {
+        file::write(path, render::decide::page(&decision).as_bytes())?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

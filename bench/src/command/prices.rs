@@ -5,13 +5,14 @@ mod check;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use isotherm_hosts::Platform;
 use jiff::Zoned;
 use jiff::civil::Date;
 use serde::{Serialize, Serializer};
 
+use crate::BadInput;
 use crate::model::prices::{Book, Price, Tier};
 use crate::say;
 use crate::words::{amount, usd};
@@ -101,7 +102,7 @@ fn as_text<S: Serializer>(day: &Date, serializer: S) -> Result<S::Ok, S::Error> 
 /// # Errors
 /// Fails if the book or a file can't be read.
 pub fn prices(flags: &Prices) -> Result<ExitCode> {
-    let book = flags.book.read()?;
+    let book = flags.book.read().map_err(BadInput)?;
     let (today, on) = (Zoned::now().date(), flags.book.day());
     let is_compared = !flags.check.is_empty();
     let mut prices = Vec::new();
@@ -110,6 +111,9 @@ pub fn prices(flags: &Prices) -> Result<ExitCode> {
         if is_asked_for && if is_compared { price.holds_from(on)? } else { price.holds_on(on)? } {
             prices.push(price);
         }
+    }
+    if prices.is_empty() {
+        return Err(BadInput(anyhow!("the price book has no price for {on}")).into());
     }
     if is_compared {
         return check::check(&book, &prices, on, &flags.check, flags.json);

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
+use crate::BadInput;
 use crate::render::text::Style;
 use crate::render::{csv, exports, page, text};
 use crate::results::Comparison;
@@ -15,8 +16,10 @@ use crate::say;
 
 const EXAMPLES: &str = "\
 Examples:
-  isotherm report                                                      the sample that comes with isotherm, as report.html
-  isotherm report target/compare/TIME/result.json                      writes report.html beside it
+  isotherm report
+        the sample that comes with isotherm, as report.html
+  isotherm report target/compare/TIME/result.json
+        writes report.html beside it
   isotherm report result.json --out /tmp/report.html
   isotherm report result.json --format markdown >> pull-request.md
   isotherm report result.json --format csv --out figures.csv
@@ -77,7 +80,7 @@ pub struct Report {
 /// # Errors
 /// Fails if the result can't be read, or if the output can't be written.
 pub fn report(flags: &Report) -> Result<ExitCode> {
-    let NamedResult { result, .. } = read_or_sample(flags.result.as_deref())?;
+    let NamedResult { result, .. } = read_or_sample(flags.result.as_deref()).map_err(BadInput)?;
     let beside = || flags.result.clone().unwrap_or_default().with_file_name("report.html");
     let (text, out) = match flags.format {
         None => (page::render(&result)?, Some(flags.out.clone().unwrap_or_else(beside))),

@@ -10,7 +10,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
-use crate::command::cost::pair;
+use crate::BadInput;
+use crate::command::cost::{pair, share};
 use crate::command::prices::WhichPrices;
 use crate::command::watched::{open, open_watched};
 use crate::model::cost::assumptions::Assumptions;
@@ -36,10 +37,13 @@ use crate::model::simulate::time::Micros;
 const EXAMPLES: &str = "\
 Examples:
   isotherm simulate --scale 100 --cold-share 1%
-  isotherm simulate --scale 10 --from                 with the times of the sample that comes with isotherm
+  isotherm simulate --scale 10 --from
+        with the times of the sample that comes with isotherm
   isotherm simulate --trace logs:access.log.gz --policy lambda --policy workers
-  isotherm simulate --trace bursty:2/s,size=20 --policy lambda --policy lambda,provisioned=10 --p99 200ms
-  isotherm simulate --trace azure2019:invocations_per_function_md.anon.d01.csv.gz --init published:nodejs24-x86-128 --json";
+  isotherm simulate --trace bursty:2/s,size=20 --p99 200ms \\
+        --policy lambda --policy lambda,provisioned=10
+  isotherm simulate --trace azure2019:invocations_per_function_md.anon.d01.csv.gz \\
+        --init published:nodejs24-x86-128 --json";
 
 const HELP: &str = "\
 TRACES
@@ -94,7 +98,7 @@ pub struct Simulate {
     #[arg(long, value_name = "TIME", value_parser = Micros::parse)]
     p99: Option<Micros>,
     /// Name the cheapest policy with at most this share of cold requests, such as 1%
-    #[arg(long, value_name = "SHARE", value_parser = cold_share)]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
     cold_share: Option<f64>,
     /// Count Lambda's free tier
     #[arg(long)]
@@ -117,13 +121,6 @@ fn factor(text: &str) -> Result<f64> {
     factor.with_context(|| format!("{text:?} is not a number above 0 and up to 1000000"))
 }
 
-/// Reads a share, such as 1%.
-pub(crate) fn cold_share(text: &str) -> Result<f64> {
-    let (number, of) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
-    let share = number.trim().parse::<f64>().ok().map(|number| number / of).filter(|share| (0.0..=1.0).contains(share));
-    share.with_context(|| format!("{text:?} is no share, such as 1% or 0.01"))
-}
-
 /// Runs `isotherm simulate`.
 ///
 /// # Errors
@@ -138,7 +135,7 @@ pub fn simulate(flags: &Simulate) -> Result<ExitCode> {
 /// # Errors
 /// Fails as [`simulate`] does.
 pub fn simulated(flags: &Simulate) -> Result<String> {
-    let report = run(flags)?;
+    let report = run(flags).map_err(BadInput)?;
     Ok(if flags.json { serde_json::to_string(&report)? + "\n" } else { render(&report) })
 }
 

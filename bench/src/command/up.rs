@@ -16,7 +16,8 @@ use isotherm_hosts::{OPEN, Platform, lines};
 #[command(before_help = "Examples:
   isotherm up workers --port 8787               until Ctrl-C; its data goes with it
   isotherm up lambda --port 8787 --data kept    its data stays for the next start
-  isotherm up workers --cluster 3               three instances, which share a bucket on this machine
+  isotherm up workers --cluster 3
+        three instances, which share a bucket on this machine
   isotherm up spin --config config.json         with keys: `isotherm key new` makes them")]
 pub struct Up {
     /// What to start

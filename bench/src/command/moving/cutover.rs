@@ -26,8 +26,10 @@ use super::{Ends, Opened, horizon, interruptible};
 use crate::words::{grouped, time};
 
 const EXAMPLES: &str = "Examples:
-  isotherm cutover --from https://a.example.com --to https://b.example.net --state move.json   after `isotherm move --follow`
-  isotherm cutover --from https://b.example.net --to https://a.example.com --events-only       back, after DNS has changed";
+  isotherm cutover --from https://a.example.com --to https://b.example.net --state move.json
+        after `isotherm move --follow`
+  isotherm cutover --from https://b.example.net --to https://a.example.com --events-only
+        back, after DNS has changed";
 
 /// The name and version of the output of `--json`.
 const SCHEMA: &str = "isotherm.cutover/1";

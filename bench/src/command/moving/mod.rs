@@ -52,18 +52,24 @@ pub(crate) use verify::Verified;
 pub use verify::{Verify, verify};
 
 const EXPORT: &str = "Examples:
-  isotherm export https://events.example.com shop.ndjson.gz   with a key of scope operate in ISOTHERM_KEY
+  isotherm export https://events.example.com shop.ndjson.gz
+        with a key of scope operate in ISOTHERM_KEY
   zcat shop.ndjson.gz | jq -c 'select(.event).event.record'    its events
   zcat shop.ndjson.gz | tail -1 | jq .manifest                counts and digests by day";
 
 const IMPORT: &str = "Examples:
-  isotherm import shop.ndjson.gz https://events.example.net   with a key of scope operate in ISOTHERM_KEY";
+  isotherm import shop.ndjson.gz https://events.example.net
+        with a key of scope operate in ISOTHERM_KEY";
 
 const MOVE: &str = "Examples:
-  isotherm move --from https://a.example.com --to https://b.example.net   with keys in ISOTHERM_FROM_KEY and ISOTHERM_TO_KEY
-  isotherm move --from https://a.example.com --to https://b.example.net --state move.json   can go on after a kill
-  isotherm move --from https://a.example.com --to https://b.example.net --state move.json --follow   until Ctrl-C
-  isotherm move --from https://b.example.net --to https://a.example.com --events-only       back: only what came since";
+  isotherm move --from https://a.example.com --to https://b.example.net
+        with keys in ISOTHERM_FROM_KEY and ISOTHERM_TO_KEY
+  isotherm move --from https://a.example.com --to https://b.example.net --state move.json
+        can go on after a kill
+  isotherm move --from https://a.example.com --to https://b.example.net --state move.json --follow
+        until Ctrl-C
+  isotherm move --from https://b.example.net --to https://a.example.com --events-only
+        back: only what came since";
 
 /// Writes all of a tenant's events and rollups into a file of JSON lines, packed with gzip. docs/move.md has the format.
 #[derive(Debug, Args)]

@@ -23,9 +23,12 @@ use crate::load::Url;
 use crate::words::grouped;
 
 const EXAMPLES: &str = "Examples:
-  isotherm restore backups https://events.example.com   with a key of scope operate in ISOTHERM_KEY
-  aws s3 sync s3://BUCKET backups                         the folder, from Lambda; rclone copy from Workers
-  isotherm restore backups https://events.example.com --tenant shop --state restore.json   can go on after a kill
+  isotherm restore backups https://events.example.com
+        with a key of scope operate in ISOTHERM_KEY
+  aws s3 sync s3://BUCKET backups
+        the folder, from Lambda; rclone copy from Workers
+  isotherm restore backups https://events.example.com --tenant shop --state restore.json
+        can go on after a kill
   isotherm verify https://events.example.com backups     whether all is there";
 
 /// The name and version of the output of `--json`.

@@ -37,7 +37,8 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 const EXAMPLES: &str = "\
 Examples:
   isotherm soak native                                  20 rounds of 30 s
-  isotherm soak workers --minutes 60 --state w.json     can be interrupted; started again, it goes on
+  isotherm soak workers --minutes 60 --state w.json
+        can be interrupted; started again, it goes on
   isotherm soak lambda --out bench/results/soak-lambda.md";
 
 const ABOUT: &str = "\
