@@ -177,7 +177,7 @@ pub(crate) fn route(method: &Method, path: &str) -> &'static str {
     let below = |folder: &str| path.strip_prefix(folder).is_some_and(|rest| !rest.is_empty());
     match *method {
         Method::POST if below("/import/") => "move",
-        Method::GET if below("/export/") => "move",
+        Method::GET | Method::HEAD if below("/export/") => "move",
         Method::GET | Method::HEAD => match path {
             "/readyz" | "/metrics" => "report",
             _ if below("/reports/") => "report",
@@ -300,7 +300,7 @@ mod tests {
     fn the_routes_are_those_of_the_template() {
         let routes = of_template();
         let known: BTreeMap<_, _> = routes.iter().map(|&(method, path, function)| ((method, path), function)).collect();
-        assert_eq!((known.len(), known[&("x-amazon-apigateway-any-method", "/$default")]), (14, "ingest"));
+        assert_eq!((known.len(), known[&("x-amazon-apigateway-any-method", "/$default")]), (15, "ingest"));
         for (method, path, function) in routes.into_iter().filter(|(_, path, _)| *path != "/$default") {
             let method: Method = method.to_ascii_uppercase().parse().unwrap();
             assert_eq!(route(&method, &example(path)), function, "{method} {path}");
