@@ -36,7 +36,7 @@ macro_rules! conformance {
             }
             clients {
                 every_client_is_answered_to_the_byte, a_page_asks_first, little_is_read_for_an_unknown_sender,
-                the_check_for_client_authors_finds_nothing,
+                schemas_and_bots_are_looked_at, the_check_for_client_authors_finds_nothing,
             }
             moves {
                 data_leave_for_another_service_and_come_back, a_raw_backup_comes_back_anywhere,

@@ -4,12 +4,12 @@ use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use isotherm_hosts::Platform;
+use isotherm_hosts::{Platform, Up};
 use serde_json::{Value, json};
 
-use super::{check, unnamed};
+use super::{check, counts, unnamed};
 use crate::client::{Answer, Ask};
-use crate::fixture::{Fixture, program};
+use crate::fixture::{Fixture, program, up};
 
 const VECTORS: &str = include_str!("../../vectors/clients.json");
 /// The keys of the vectors: a public one with an origin whose pages may use it, a server's, and one that reads.
@@ -17,6 +17,8 @@ const KEY: &str = "pk_of_the_vectors_acme";
 const SECRET_KEY: &str = "sk_of_the_vectors_acme";
 const READ_KEY: &str = "rk_of_the_vectors_acme";
 const ORIGIN: &str = "https://shop.example";
+/// 32 bytes in base64.
+const WEBHOOK_SECRET: &str = "whsec_dGhlIHNlY3JldCBvZiB0aGUgd2ViaG9va3MsIHRlc3Q=";
 
 fn vectors() -> Vec<Value> {
     serde_json::from_str(VECTORS).unwrap()
@@ -106,13 +108,44 @@ pub fn little_is_read_for_an_unknown_sender(platform: Platform) {
     assert_eq!((answer.status, &answer.json()["duplicate"]), (200, &json!(64)), "{answer:?}");
 }
 
+/// A schema is enforced or only reported on, and crawlers are tagged.
+pub fn schemas_and_bots_are_looked_at(platform: Platform) {
+    let schema =
+        |mode: &str| json!({"mode": mode, "schema": {"properties": {"amount": {"type": "number", "minimum": 0}}}});
+    let schemas = json!({"purchase": schema("enforce"), "refund": schema("report-only")});
+    let config = json!({"version": 2, "open": true, "schemas": schemas, "bots": true});
+    let host = Fixture::configured(platform, &config.to_string());
+    let event = |event_type: &str, amount: i64| json!({"userId": "u", "eventType": event_type, "properties": {"amount": amount}});
+    let kept = |answer: Answer| {
+        assert_eq!(answer.status, 202, "{answer:?}");
+        host.ask(&Ask::get(&format!("/events/{}", answer.text("eventId")))).json()["properties"].clone()
+    };
+    let refused = host.ask(&Ask::event(&event("purchase", -1)));
+    check(&refused, 422, "schema_violation");
+    assert_eq!(refused.text("message"), "properties.amount must be at least 0");
+    let batch = [event("purchase", -1), event("purchase", 1), event("refund", -1)];
+    assert_eq!(counts(&host.ask(&Ask::batch(&batch))), [2, 0, 1, 0]);
+    assert_eq!(kept(host.ask(&Ask::event(&event("refund", 1)))), json!({"amount": 1}));
+    let reported = kept(host.ask(&Ask::event(&event("refund", -1))));
+    assert_eq!(reported, json!({"amount": -1, "$schema": "properties.amount"}));
+    let crawler = Ask::event(&event("view", 1)).header("user-agent", "Mozilla/5.0 (compatible; ExampleBot/2.1)");
+    assert_eq!(kept(host.ask(&crawler)), json!({"amount": 1, "$bot": "bot"}));
+    let person = Ask::event(&event("view", 1)).header("user-agent", "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0");
+    assert_eq!(kept(host.ask(&person)), json!({"amount": 1}));
+}
+
 /// `isotherm check`, which authors of clients and hosts use, finds nothing wrong with any host: neither for a server's key, nor
-/// for a page's.
+/// for a page's, nor for a sender of webhooks.
 pub fn the_check_for_client_authors_finds_nothing(platform: Platform) {
-    let (host, _) = host(platform);
-    for (key, more) in [(SECRET_KEY, &[][..]), (KEY, &["--origin", ORIGIN])] {
+    let mut config = vectors()[0]["config"].clone();
+    config["webhooks"] = json!([{"id": "billing", "tenant": "acme", "secrets": ["webhooks"]}]);
+    let mut up = Up { config: config.to_string(), ..up(platform, "test") };
+    up.environment.push(("ISOTHERM_SECRET_WEBHOOKS".to_owned(), WEBHOOK_SECRET.to_owned()));
+    let host = Fixture::new(&up);
+    for (key, more) in [(SECRET_KEY, &["--webhook", "billing"]), (KEY, &["--origin", ORIGIN])] {
         let mut check = Command::new(program());
-        check.args(["check", &host.url(), "--read-key", READ_KEY]).args(more).env("ISOTHERM_KEY", key);
+        check.args(["check", &host.url(), "--read-key", READ_KEY]).args(more);
+        check.env("ISOTHERM_KEY", key).env("ISOTHERM_WEBHOOK_SECRET", WEBHOOK_SECRET);
         let output = check.output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
