@@ -81,7 +81,7 @@ fn too_many_events_are_refused_with_the_time_to_come_again() {
     assert_eq!(header(&reply, "x-ratelimit-reset"), Some("1763726405"));
     assert_eq!(header(&reply, "ratelimit"), Some(r#""key";r=5;t=8, "tenant-day";r=985;t=43200"#));
     let text = String::from_utf8(reply.body).unwrap();
-    let expected = r#"{"error":"rate_limited","code":"rate_limited","message":"events come too fast: send again in 5 s what was not stored","#;
+    let expected = r#"{"error":"rate_limited","code":"rate_limited","message":"events come too fast: send the request again in 5 s","#;
     assert!(text.starts_with(expected), "{text}");
     assert_eq!(send(&service, &mut limiter, 15, Millis(NOON.0 + 5000)).status, 200);
 }

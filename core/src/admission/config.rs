@@ -10,8 +10,6 @@ use sha2::{Digest as _, Sha256};
 use crate::admission::access::{Access, Key, Keys, Kind};
 use crate::admission::allowances::Allowances;
 use crate::admission::bots::Bots;
-use crate::admission::json::{self, Value};
-use crate::admission::member;
 use crate::admission::privacy::Privacy;
 use crate::admission::retention::Retention;
 use crate::admission::schemas::Schemas;
@@ -155,9 +153,6 @@ impl Config {
             frozen,
             mut origins,
         } = object(json).map_err(ConfigError)?;
-        if let Some(name) = null_member(json) {
-            return Err(ConfigError(format!("{name} is null; leave it out, or say what it is")));
-        }
         if !VERSIONS.contains(&version) {
             return Err(ConfigError(format!("unsupported version {version}: use 1 or 2")));
         }
@@ -387,17 +382,34 @@ fn is_origin(text: &str) -> bool {
 }
 
 /// Reads a JSON object. serde alone would also accept an array and take its elements as the members in order.
-/// A member without a value. Whoever wrote it meant to say something, and it may be what closes the service.
-fn null_member(json: &str) -> Option<String> {
-    let value = json::read(json).ok()?;
-    member::members(&value)?.iter().find(|(_, value)| *value == Value::Null).map(|(name, _)| name.to_string())
-}
-
 fn object<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, String> {
     if !json.starts_with('{') {
         return Err("it must be a JSON object".to_owned());
     }
-    serde_json::from_str(json).map_err(|error| without_values(&error.to_string()))
+    let read = serde_json::from_str(json).map_err(|error| without_values(&error.to_string()))?;
+    // Whoever wrote it meant to say something, and it may be what closes the service.
+    if has_null(json) {
+        return Err("a member is null: leave it out, or say what it is".to_owned());
+    }
+    Ok(read)
+}
+
+/// True if a member of this JSON object is null. Outside of texts and of what is nested, no other value has an `n`.
+fn has_null(object: &str) -> bool {
+    let (mut depth, mut is_text, mut is_escaped) = (0_usize, false, false);
+    object.bytes().any(|byte| {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => is_text = !is_text,
+            _ if is_text => {}
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'n' => return depth == 1,
+            _ => {}
+        }
+        false
+    })
 }
 
 /// The parser's message without the text that it quotes from the configuration, which could be a key or its hash. Short

@@ -80,8 +80,8 @@ impl<'a> Event<'a> {
     /// Takes an event of another protocol. Numbers are taken for ids, and null for what is missing.
     pub(crate) fn of_foreign(foreign: Foreign<'a>, received_at: Millis, privacy: &Privacy) -> Result<Self, Rejection> {
         let Foreign { user_id, event_type, message_id, mut properties, timestamp, sent_at, ago } = foreign;
-        let of_type = event_type.as_ref().and_then(member::text).unwrap_or_default();
-        properties.retain(|(name, _)| privacy.keeps(of_type, name));
+        let type_name = event_type.as_ref().and_then(member::text).unwrap_or_default();
+        properties.retain(|(name, _)| privacy.keeps(type_name, name));
         json::sort_by_name(&mut properties);
         properties.dedup_by(|(next, _), (kept, _)| next == kept);
         let timestamp = timestamp.filter(|value| *value != Value::Null).map(instant).transpose()?;

@@ -1,4 +1,4 @@
-//! Members of the configuration that are read without serde: its code for them would be larger.
+//! Members of JSON that are read without serde, whose code for them would be larger: those of the configuration, above all.
 
 use std::borrow::Cow;
 

@@ -36,6 +36,8 @@ const UNASKED: [&str; 16] = [
     "user_agent",
     "user_agent.original",
 ];
+/// Properties in which clients of other protocols repeat the user's id.
+const COPIES: [&str; 7] = ["$user_id", "enduser.id", "session.id", "subject", "user.id", "userId", "user_id"];
 /// How much of a hash is kept: 128 bits.
 const HASH_BYTES: usize = 16;
 
@@ -63,8 +65,17 @@ impl std::fmt::Debug for Privacy {
     }
 }
 
+/// A value as a text; `None` for null.
+fn text_of<'v>(value: &'v Value<'_>) -> Option<Cow<'v, str>> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(Cow::Borrowed(text)),
+        other => Some(Cow::Owned(serde_json::to_string(other).unwrap_or_default())),
+    }
+}
+
 /// True if rules name this property of an event type.
-fn names(rules: &Names, event_type: &str, name: &str) -> bool {
+fn is_named(rules: &Names, event_type: &str, name: &str) -> bool {
     let mut of_type = rules.iter().filter(|(known, _)| known == ALL || known == event_type);
     of_type.any(|(_, names)| names.iter().any(|known| known == name))
 }
@@ -116,11 +127,11 @@ impl Privacy {
     pub(crate) fn keeps(&self, event_type: &str, name: &str) -> bool {
         UNASKED.binary_search(&name).is_err()
             || self.keep.iter().any(|kept| kept == name)
-            || names(&self.hash, event_type, name)
+            || is_named(&self.hash, event_type, name)
     }
 
-    /// Drops and hashes what it is told to, of an event of this type. Where the user's id is hashed, so are its copies: some
-    /// protocols have it among the properties, too.
+    /// Drops and hashes what it is told to, of an event of this type. Where the user's id is hashed, so are its copies among
+    /// the properties.
     pub(crate) fn apply(
         &self,
         tenant: &Tenant,
@@ -129,10 +140,10 @@ impl Privacy {
         properties: &mut Value<'_>,
     ) {
         if let Value::Object(members) = properties {
-            members.retain(|(name, _)| !names(&self.drop, event_type, name));
+            members.retain(|(name, _)| !is_named(&self.drop, event_type, name));
             for (name, value) in members {
-                let is_user_id = self.hashes_user_ids && matches!(value, Value::String(text) if text == user_id);
-                if is_user_id || names(&self.hash, event_type, name) {
+                let is_copy = || COPIES.contains(&name.as_ref()) && text_of(value).is_some_and(|text| text == *user_id);
+                if is_named(&self.hash, event_type, name) || (self.hashes_user_ids && is_copy()) {
                     self.hash_value(tenant, value);
                 }
             }
@@ -143,12 +154,10 @@ impl Privacy {
     }
 
     fn hash_value(&self, tenant: &Tenant, value: &mut Value<'_>) {
-        let hashed = match &*value {
-            Value::Null => return,
-            Value::String(text) => self.hashed(tenant, text),
-            other => self.hashed(tenant, &serde_json::to_string(other).unwrap_or_default()),
-        };
-        *value = Value::String(Cow::Owned(hashed));
+        let hashed = text_of(value).map(|text| self.hashed(tenant, &text));
+        if let Some(hashed) = hashed {
+            *value = Value::String(Cow::Owned(hashed));
+        }
     }
 
     /// The hash of a text. Two tenants have different hashes of one text.

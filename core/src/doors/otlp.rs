@@ -169,7 +169,7 @@ fn plain(value: Value<'_>) -> Value<'_> {
     let Value::Object(mut members) = value else { return value };
     let Some((kind, value)) = members.pop() else { return Value::Null };
     match (kind.as_ref(), value) {
-        // As JSON's numbers are read: a schema's value is the same only if it is of the same kind.
+        // `json::read`, too, makes `Unsigned` of what is not negative. To a schema `Signed(5)` would be another value.
         ("intValue", Value::String(text)) => match (text.parse(), text.parse()) {
             (Ok(value), _) => Value::Unsigned(value),
             (_, Ok(value)) => Value::Signed(value),

@@ -26,7 +26,7 @@ impl Answer {
 
 /// After so many seconds an SDK sends again what was not taken. Some SDKs drop events after three more requests. With
 /// this pause they outlive a minute.
-const SDK_RETRY_SECONDS: u32 = 25;
+pub(crate) const SDK_RETRY_SECONDS: u32 = 25;
 
 /// How an answer to another protocol's client looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

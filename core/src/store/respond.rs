@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::store::answer::{Answer, Slot, Style};
+use crate::store::answer::{Answer, SDK_RETRY_SECONDS, Slot, Style};
 use crate::store::delivery::Delivery;
 use crate::store::new_event::NewEvent;
 use crate::store::otlp;
@@ -206,7 +206,7 @@ fn first_rejected(index: usize, rejection: &Rejection) -> String {
 
 /// The answer to another protocol's client. Such a client sends all of a request again or nothing, so the answer is that
 /// of its worst event: first one that the store did not take, then one that was wrong if all were. Of those that the store
-/// did not take, the one that is limited for longest decides, unless the store did not answer.
+/// did not take, the one whose wait is longest decides, unless the store did not answer.
 fn door_reply(style: Style, verdicts: impl Iterator<Item = Verdict>, request_id: RequestId) -> Reply {
     #[derive(Serialize)]
     struct Body {
@@ -224,7 +224,7 @@ fn door_reply(style: Style, verdicts: impl Iterator<Item = Verdict>, request_id:
         message: String,
     }
     let mut body = Body { success: true, accepted: 0, duplicate: 0, invalid: 0, results: Vec::new() };
-    let (mut first, mut retry, mut limited) = (None, None, None);
+    let (mut first_wrong, mut not_kept, mut longest_limit) = (None, None, None);
     let mut facts = Facts::default();
     for (index, verdict) in verdicts.enumerate() {
         match verdict {
@@ -237,20 +237,20 @@ fn door_reply(style: Style, verdicts: impl Iterator<Item = Verdict>, request_id:
                 *facts.rejected.entry(rejection.code()).or_default() += 1;
                 facts.first_rejected.get_or_insert_with(|| first_rejected(index, &rejection));
                 body.results.push(Problem { index, code: rejection.code(), message: rejection.message() });
-                first = first.or(Some(rejection));
+                first_wrong = first_wrong.or(Some(rejection));
             }
             Verdict::Overloaded(_) => {
                 facts.events.retry += 1;
-                retry = retry.or(Some(Rejection::Overloaded));
+                not_kept = not_kept.or(Some(Rejection::Overloaded));
             }
             Verdict::Limited(_, refused) => {
                 facts.events.retry += 1;
-                let longest = limited.filter(|known: &Refused| known.retry_after >= refused.retry_after);
-                limited = longest.or(Some(refused));
+                let known = longest_limit.filter(|known: &Refused| known.retry_after >= refused.retry_after);
+                longest_limit = known.or(Some(refused));
             }
             Verdict::Retry(_) => {
                 facts.events.retry += 1;
-                retry = Some(Rejection::Unavailable);
+                not_kept = Some(Rejection::Unavailable);
             }
         }
     }
@@ -262,11 +262,12 @@ fn door_reply(style: Style, verdicts: impl Iterator<Item = Verdict>, request_id:
         invalid: count(invalid),
         retry: facts.events.retry,
     };
-    let again = match retry {
-        Some(Rejection::Unavailable) => retry,
-        _ => limited.map(Rejection::Limited).or(retry),
+    let longest_limit = longest_limit.filter(|limit| not_kept.is_none() || limit.retry_after > SDK_RETRY_SECONDS);
+    let refusal = match not_kept {
+        Some(Rejection::Unavailable) => not_kept,
+        _ => longest_limit.map(Rejection::Limited).or(not_kept),
     };
-    let mut reply = match (again, style, first) {
+    let mut reply = match (refusal, style, first_wrong) {
         (Some(rejection), ..) => style.again(&rejection, request_id),
         (None, Style::Otlp, first) => Reply::of_json(200, otlp::json(body.invalid, first.as_ref())),
         (None, Style::OtlpProtobuf, first) => otlp::protobuf(body.invalid, first.as_ref()),

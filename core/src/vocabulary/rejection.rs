@@ -395,7 +395,7 @@ impl fmt::Display for Rejection {
             | Self::NotReady(problem) => f.write_str(problem),
             Self::Limited(Refused { is_quota, retry_after }) => {
                 let what = if *is_quota { "the day's quota is used up" } else { "events come too fast" };
-                write!(f, "{what}: send again in {retry_after} s what was not stored")
+                write!(f, "{what}: send the request again in {retry_after} s")
             }
             Self::Overloaded => f.write_str("the store is overloaded: send the request again, later"),
             Self::Frozen => {
