@@ -6,7 +6,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
 
 use anyhow::{Context, Result, bail};
 use isotherm_tools::{Source, TOOLS, Tool, WASM_TOOLCHAIN};
@@ -37,7 +36,7 @@ pub(crate) fn install(platforms: &[&str], names: &[&str]) -> Result<Tools> {
 }
 
 /// The same. If something is missing, `build` runs at the same time, since most of an installation waits for servers. It must
-/// need none of the tools. Whoever runs it again sees how it failed.
+/// need none of the tools. Its result is not looked at: the caller runs it again.
 pub(crate) fn install_beside(platforms: &[&str], names: &[&str], build: Option<&mut Command>) -> Result<Tools> {
     let wanted: Vec<&Tool> = wanted(platforms, names);
     let missing = with_installers(wanted.iter().copied().filter(|tool| !is_there(tool)).collect(), is_there);
@@ -50,12 +49,15 @@ pub(crate) fn install_beside(platforms: &[&str], names: &[&str], build: Option<&
         eprintln!("{}", plan(&missing));
     }
     fs::create_dir_all(paths::tools())?;
-    thread::scope(|scope| {
-        if let Some(build) = build.filter(|_| !missing.is_empty()) {
-            scope.spawn(|| build.status());
+    let building = build.filter(|_| !missing.is_empty()).map(Command::spawn).transpose()?;
+    let installed = install_all(&missing);
+    if let Some(mut building) = building {
+        if installed.is_err() {
+            building.kill()?;
         }
-        install_all(&missing)
-    })?;
+        building.wait()?;
+    }
+    installed?;
     let wasm_toolchain = wanted.iter().find_map(|tool| match tool.source {
         Source::Wasm => fs::read_to_string(wasm_toolchain()).ok(),
         _ => None,

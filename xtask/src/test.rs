@@ -63,7 +63,7 @@ pub(crate) fn run(scope: Scope, only: &[&str]) -> Result<ExitCode> {
     eprintln!("{}", parts::needs(scope, &parts));
     let tools: Vec<&str> = parts.iter().flat_map(|part| part.tools(scope)).collect();
     let platforms = if parts.iter().any(|part| part.builds) { scope.platforms() } else { &[] };
-    // The longest of the builds that need no tools.
+    // This is the longest of the builds that need no tools.
     let mut test_programs = tested_crates("test", scope);
     let beside = parts.iter().any(|part| part.builds).then(|| test_programs.arg("--no-run"));
     let run = Run { scope, tools: setup::install_beside(platforms, &tools, beside)? };

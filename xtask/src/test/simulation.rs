@@ -48,10 +48,6 @@ fn plant(folder: &Path, patch: &Path) -> Result<PathBuf> {
     defect::plant(&copy, patch)?;
     let mut build = cargo();
     build.current_dir(&copy).args(["build", "--quiet", "--release", "--package", build::SIMULATION]);
-    // Most defects are found within seconds, in less time than better code would take to build.
-    for package in ["isotherm-core", build::SIMULATION] {
-        build.arg("--config").arg(format!("profile.release.package.{package}.opt-level=1"));
-    }
     // Little changes from one defect to the next. A folder of its own: cargo takes the copy's crates for those of the project.
     let target = folder.join("target");
     run(build.env("CARGO_INCREMENTAL", "1").env("CARGO_TARGET_DIR", &target))?;
