@@ -124,7 +124,7 @@ fn what_is_no_result_is_refused_on_one_line() {
     ] {
         let output = report(&[path.to_str().unwrap()]);
         let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains(expect) && said.contains(path.to_str().unwrap()) && said.lines().count() == 1, "{said}");
         assert!(!folder.path().join("report.html").exists());
     }

@@ -22,7 +22,6 @@ use crate::model::simulate::report::{Goals, Named};
 use crate::model::simulate::time::Micros;
 use crate::model::simulate::trace;
 use crate::render;
-use crate::results::file;
 use crate::results::sample::{NamedResult, read_or_sample};
 use crate::say;
 use crate::words::listed;
@@ -139,7 +138,8 @@ pub fn decided(flags: &Decide) -> Result<ExitCode> {
     let text = if flags.json { serde_json::to_string(&decision)? + "\n" } else { render::decide::text(&decision) };
     say(&text)?;
     if let Some(path) = &flags.html {
-        file::write(path, render::decide::page(&decision).as_bytes())?;
+        let page = render::decide::page(&decision);
+        std::fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -113,7 +113,7 @@ pub fn prices(flags: &Prices) -> Result<ExitCode> {
         }
     }
     if prices.is_empty() {
-        return Err(BadInput(anyhow!("the price book has no price for {on}")).into());
+        return Err(BadInput(anyhow!("the price book has none of these prices for {on}")).into());
     }
     if is_compared {
         return check::check(&book, &prices, on, &flags.check, flags.json);

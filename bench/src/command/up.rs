@@ -11,6 +11,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use isotherm_hosts::control::Answer;
 use isotherm_hosts::{OPEN, Platform, lines};
 
+use crate::BadInput;
+
 /// The flags of `isotherm up`.
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
@@ -108,7 +110,7 @@ pub fn serve(flags: &Serve) -> Result<ExitCode> {
 /// The program that hosts a platform, with its flags.
 fn host(platform: Platform, set: &str, port: u16, data: Option<&Path>, what: &What) -> Result<Command> {
     let mut host = Command::new(isotherm_hosts::host()?);
-    host.env("ISOTHERM_CONFIG", config(what.config.as_deref())?);
+    host.env("ISOTHERM_CONFIG", config(what.config.as_deref()).map_err(BadInput)?);
     host.arg(platform.name()).arg("--artifact").arg(what.artifacts.join(set).join(platform.name()));
     host.arg("--port").arg(port.to_string());
     if let Some(data) = data {

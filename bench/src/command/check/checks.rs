@@ -34,7 +34,7 @@ pub(super) async fn all(
         ("another content type is refused", media(server).await),
         ("a report counts each event once", counted(server).await),
         ("Segment's clients deliver, and what they send twice counts once", segment(server).await),
-        ("PostHog's clients deliver, and what they send twice counts once", posthog(server).await),
+        ("PostHog's batches are taken, and what comes twice counts once", posthog(server).await),
         ("CloudEvents are taken, and what comes twice counts once", cloud_events(server).await),
         ("OpenTelemetry's log records are taken, and a wrong one is told of", opentelemetry(server).await),
         ("reports are for no page of another origin", not_shared(server).await),
@@ -264,8 +264,9 @@ async fn cloud_events(server: &Server) -> Result<()> {
     let event = |id: &str| json!({"specversion": "1.0", "id": format!("{event_type} {id}"), "source": "/check", "type": event_type, "data": {"n": 1}});
     let structured = [("content-type", "application/cloudevents+json")];
     let batched = [("content-type", "application/cloudevents-batch+json")];
-    let id = format!("{event_type} binary");
-    let binary = [JSON, ("ce-specversion", "1.0"), ("ce-id", &id), ("ce-source", "/check"), ("ce-type", &event_type)];
+    // The binding for HTTP escapes spaces in headers.
+    let (id, of_type) = (format!("{event_type} binary").replace(' ', "%20"), event_type.replace(' ', "%20"));
+    let binary = [JSON, ("ce-specversion", "1.0"), ("ce-id", &id), ("ce-source", "/check"), ("ce-type", &of_type)];
     for _sent_again in 0..2 {
         server.send("POST", "/cloudevents", &structured, event("structured").to_string()).await?.is(200)?;
         let batch = json!([event("structured"), event("batched")]);

@@ -20,9 +20,10 @@ const EXAMPLES: &str = "Examples:
   ISOTHERM_KEY=… isotherm check https://events.example.com   a key of scope both
   ISOTHERM_KEY=… isotherm check https://events.example.com --read-key …
   isotherm check http://localhost:8080 --origin https://shop.example
-  ISOTHERM_WEBHOOK_SECRET=whsec_… isotherm check http://localhost:8080 --webhook billing";
+  ISOTHERM_KEY=… ISOTHERM_WEBHOOK_SECRET=whsec_… \\
+        isotherm check https://events.example.com --webhook billing";
 
-/// Sends some fifty events of the type `isotherm check <time>` and asks for them again. It deletes nothing, so that they
+/// Sends some sixty events of the type `isotherm check <time>` and asks for them again. It deletes nothing, so that they
 /// stay until they expire. Prints a line for each check; the exit status is 0 if the endpoint keeps all of them.
 #[derive(Debug, Args)]
 #[command(before_help = EXAMPLES)]

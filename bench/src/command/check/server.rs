@@ -45,7 +45,7 @@ impl Webhooks {
     /// # Errors
     /// Fails if it is not.
     pub(super) fn new(id: &str, secret: &str) -> Result<Self> {
-        let secret = secret.strip_prefix("whsec_").and_then(|text| STANDARD.decode(text).ok());
+        let secret = secret.trim().strip_prefix("whsec_").and_then(|text| STANDARD.decode(text).ok());
         let secret = secret.context("the secret of webhooks is whsec_ and base64")?;
         Ok(Self { id: id.to_owned(), secret })
     }

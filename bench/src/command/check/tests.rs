@@ -78,7 +78,7 @@ enum Broken {
 }
 
 /// Each way to be broken, and the check that must find it.
-const ALL: [(Broken, &str); 27] = [
+const ALL: [(Broken, &str); 30] = [
     (Broken::ForgetsEvents, "the same event again"),
     (Broken::KeepsTheLast, "other content under a messageId"),
     (Broken::LosesEvents, "a report counts each event once"),
@@ -92,7 +92,10 @@ const ALL: [(Broken, &str); 27] = [
     (Broken::Lacks("/healthz"), "/healthz answers"),
     (Broken::Lacks("/openapi.json"), "/openapi.json is the contract"),
     (Broken::Lacks("/v1/batch"), "Segment's clients deliver"),
-    (Broken::Lacks("/batch/"), "PostHog's clients deliver"),
+    (Broken::Lacks("/batch/"), "PostHog's batches"),
+    (Broken::Swallows("/batch/"), "PostHog's batches"),
+    (Broken::Swallows("/v1/logs"), "OpenTelemetry's log records"),
+    (Broken::Swallows("/webhooks/billing"), "messages are taken that are signed"),
     (Broken::Lacks("/v1/logs"), "OpenTelemetry's log records"),
     (Broken::TellsOfNoRecord, "OpenTelemetry's log records"),
     (Broken::Lacks("/webhooks/billing"), "messages are taken that are signed"),

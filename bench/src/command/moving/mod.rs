@@ -197,7 +197,7 @@ async fn exported(flags: &Export) -> Result<ExitCode> {
 pub async fn import(flags: &Import) -> Result<ExitCode> {
     let horizon = horizon();
     // A signal ends the program at once while the file is read.
-    let manifests = file::manifest(&flags.file, horizon)?;
+    let manifests = file::manifest(&flags.file, horizon).map_err(BadInput)?;
     interruptible(imported(flags, manifests, horizon), "what was sent stays: run the same command again").await
 }
 
@@ -229,7 +229,7 @@ impl Ends {
         let coming = if self.events_only { Coming::Events } else { Coming::All };
         let mut target = Target::open(&self.to, self.to_key.as_deref(), self.care, coming).await?;
         let of = format!("{:?} {:?} {}", self.from_key, self.to_key, self.events_only);
-        let state = State::of_file(self.state.clone(), &from, &to, &of)?;
+        let state = State::of_file(self.state.clone(), &from, &to, &of).map_err(BadInput)?;
         source.wait_until_folded().await?;
         if !self.events_only {
             target.prepare(&there, beside).await?;

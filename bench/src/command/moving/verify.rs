@@ -19,7 +19,7 @@ use super::side::{FILES, Seen, Side};
 use super::sink::Sink;
 use super::source::Source;
 use super::state::State;
-use super::{Care, horizon, interruptible};
+use super::{Care, horizon};
 use crate::BadInput;
 use crate::load::Url;
 use crate::words::grouped;
@@ -115,10 +115,6 @@ impl Ids {
 /// # Errors
 /// Fails if the service refuses or does not answer.
 pub async fn verify(flags: &Verify) -> Result<ExitCode> {
-    interruptible(verified(flags), "nothing was compared to its end").await
-}
-
-async fn verified(flags: &Verify) -> Result<ExitCode> {
     let (backups, service) = opened(&flags.folder, &flags.whose).map_err(BadInput)?;
     let there = Source::open(&flags.url, flags.key.as_deref(), flags.care).await?;
     let (schema, tenant) = (SCHEMA.to_owned(), backups.tenant.clone());
