@@ -43,7 +43,10 @@ describe('pages', { concurrency: true }, () => {
     const path = await way(t);
     const type = `rudderstack by beacons ${RUN}`;
     const settings = { useBeacon: true, beaconQueueOptions: { flushQueueInterval: 500 } };
-    await pages.visit('rudderstack', { url: path.url, type, settings }, () => counted(type, 3));
+    const urls = [];
+    const prepare = (page) => void page.on('request', (request) => urls.push(request.url()));
+    await pages.visit('rudderstack', { url: path.url, type, settings, prepare }, () => counted(type, 3));
+    assert.ok(urls.some((url) => url.includes('/beacon/v1/batch?writeKey=')), urls.join('\n'));
   });
 
   test('what waits when a page goes is sent all the same', async (t) => {

@@ -89,6 +89,11 @@ fn port_of(url: &str) -> u16 {
     url.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("{url} has no port"))
 }
 
+/// All values of a header.
+fn values<'a>(headers: impl Iterator<Item = (&'a str, &'a String)>, name: &str) -> Vec<&'a str> {
+    headers.filter(|(known, _)| *known == name).map(|(_, value)| value.as_str()).collect()
+}
+
 impl Fixture {
     /// The open host that all cases of one test program share.
     pub fn open(platform: Platform) -> &'static Self {
@@ -157,9 +162,10 @@ impl Fixture {
         let said = format!("{} {}", ask.method, ask.target);
         assert_eq!((answer.status, body(&answer.body)), (expected.status, body(&expected.body)), "{said}");
         assert!(answer.body == expected.body, "{said}: bodies differ after the first 2000 bytes");
-        for (name, value) in &expected.headers {
-            let answered = answer.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value);
-            assert_eq!(answered, Some(value), "{said}: header {name}");
+        for (name, _) in &expected.headers {
+            let answered: Vec<&str> = values(answer.headers.iter().map(|(known, value)| (known.as_str(), value)), name);
+            let right: Vec<&str> = values(expected.headers.iter().map(|(known, value)| (*known, value)), name);
+            assert_eq!(answered, right, "{said}: header {name}");
         }
         for (name, value) in &answer.headers {
             let is_known = expected.headers.iter().any(|(known, _)| known == name);
