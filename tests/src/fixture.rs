@@ -21,9 +21,10 @@ const KEYS: [(&str, &str, &str, &str); 5] = [
     ("globex does both", "da163b025bde382448ef2827682f57add1ea42770e66a816d03fdddbb40dc123", "globex", "both"),
 ];
 
-/// Headers that a host may add to core's: those of HTTP's connections, and those that tell the state of a rate limit, which only the
-/// host knows. All other headers must equal the reference's, in name and in value.
-const ADDED_BY_HOSTS: [&str; 8] = [
+/// Headers that a host may add to core's: those of HTTP's connections, API Gateway's id, and those that tell the state of a rate
+/// limit, which only the host knows. All other headers must equal the reference's, in name and in value.
+const ADDED_BY_HOSTS: [&str; 9] = [
+    "apigw-requestid",
     "connection",
     "content-length",
     "date",
