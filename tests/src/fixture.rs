@@ -22,9 +22,10 @@ const KEYS: [(&str, &str, &str, &str); 5] = [
 ];
 
 /// Headers that a host may add to core's: those of HTTP's connections, API Gateway's id, and those that tell the state of a rate
-/// limit, which only the host knows. All other headers must equal the reference's, in name and in value.
-const ADDED_BY_HOSTS: [&str; 9] = [
+/// limit, which only the host knows. To an answer without a body API Gateway adds a content type. All other headers must equal the reference's, in name and in value.
+const ADDED_BY_HOSTS: [&str; 10] = [
     "apigw-requestid",
+    "content-type",
     "connection",
     "content-length",
     "date",
