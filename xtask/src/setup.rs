@@ -53,9 +53,10 @@ pub(crate) fn install_beside(platforms: &[&str], names: &[&str], build: Option<&
     let installed = install_all(&missing);
     if let Some(mut building) = building {
         if installed.is_err() {
-            building.kill()?;
+            // What is wrong with the installation is said, not what becomes of cargo.
+            let _killed = building.kill();
         }
-        building.wait()?;
+        let _ended = building.wait();
     }
     installed?;
     let wasm_toolchain = wanted.iter().find_map(|tool| match tool.source {
